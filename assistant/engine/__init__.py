@@ -1,0 +1,1 @@
+"""The worker that owns the device and steps all sessions."""

@@ -1,0 +1,1 @@
+"""The omni transformer and its heads."""

@@ -1,0 +1,1 @@
+"""The realtime wire protocol: JSON to events and back; pure."""

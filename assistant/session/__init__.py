@@ -1,0 +1,1 @@
+"""The session core: pure, on the sample clock."""

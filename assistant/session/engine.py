@@ -1,0 +1,239 @@
+"""What a session asks of the engine, and what the engine answers.
+
+Values only: the session core produces commands and consumes reports, and never sees a tensor or a thread.
+All positions are samples at 24 kHz on the session's own clock. ``answer`` numbers an assistant answer within its
+session and grows by one each time, so that whatever carries an old number can be dropped.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+# ---- commands: session -> engine ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Begin a conversation with a system prompt (instructions, tools already written into it)."""
+
+    session: str
+    instructions: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hear:
+    """Append user speech; the engine encodes whole blocks and keeps the rest until more comes.
+
+    The first Hear after anything else opens a user turn.
+    """
+
+    session: str
+    pcm: bytes  # int16 little-endian mono at 24 kHz
+    start: int  # position of the first sample
+
+
+@dataclass(frozen=True, slots=True)
+class EndAudio:
+    """The user's utterance ends here: encode what is left over and close the audio span, not the turn."""
+
+    session: str
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddText:
+    """Append a whole text message: typed user text, an earlier answer, a system note or a tool's result."""
+
+    session: str
+    item: str
+    role: str  # "user", "assistant", "system" or "tool"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddFrame:
+    """Append a camera frame or a picture, in the order in which it was seen."""
+
+    session: str
+    item: str
+    image: bytes  # a whole JPEG or PNG file whose size was checked
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """How an answer should sound."""
+
+    style: str = "neutral"
+    rate: float = 1.0
+    pitch: float = 1.0
+    volume: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Close the user's turn and answer. Speculative answers are asked for early and may be cancelled unheard."""
+
+    session: str
+    answer: int
+    instructions: str | None = None  # for this answer only
+    aloud: bool = True
+    speech: Speech = field(default_factory=Speech)
+    max_tokens: int = 512
+    temperature: float = 0.0
+    seed: int = 0
+    tools: bool = False  # a tool call may be the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Stop an answer within one decode step and keep only what was heard of it.
+
+    ``heard`` is the number of samples of the answer that the user heard: 0 takes the whole answer back, and with
+    ``reopen`` the user's turn is open again as if the answer had never begun.
+    """
+
+    session: str
+    answer: int
+    heard: int
+    reopen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """Shorten a finished answer that is the last thing in the conversation to what was heard."""
+
+    session: str
+    answer: int
+    heard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    """Forget the cache and write these messages into it again, after an item in the middle was changed."""
+
+    session: str
+    instructions: str
+    items: tuple[str, ...]  # kept items, in order; the engine remembers the content of each
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribe:
+    """Write down what was said in an audio item; never a step on the way to an answer."""
+
+    session: str
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Free everything of this session."""
+
+    session: str
+
+
+Command = Open | Hear | EndAudio | AddText | AddFrame | Answer | Cancel | Truncate | Rebuild | Transcribe | Close
+
+# ---- reports: engine -> session -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TurnScore:
+    """How likely the user has finished, judged after hearing everything before ``position``."""
+
+    session: str
+    position: int
+    finished: float  # 0..1
+    speech: float  # 0..1, how much of the last block is speech
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """The next piece of an answer's text."""
+
+    session: str
+    answer: int
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioPiece:
+    """The next piece of an answer's sound, with the mel frames it was made from."""
+
+    session: str
+    answer: int
+    pcm: bytes  # int16 little-endian mono at 24 kHz
+    start: int  # samples since the answer's first
+    mel: bytes  # uint8 (frames, N_MELS) row-major, 0 = floor, 255 = loudest; for display
+    text_end: int  # characters of the answer's text that this sound completes
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The answer is a call of a tool."""
+
+    session: str
+    answer: int
+    name: str
+    arguments: str  # JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that went into and came out of one answer."""
+
+    input_text: int = 0
+    input_audio: int = 0
+    input_image: int = 0
+    cached: int = 0
+    output_text: int = 0
+    output_audio: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDone:
+    """An answer ended: ``stop``, ``max_tokens``, ``cancelled`` or ``tool_call``."""
+
+    session: str
+    answer: int
+    reason: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What the transformer wrote down for an audio item."""
+
+    session: str
+    item: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A command could not be carried out; the session goes on unless ``fatal``."""
+
+    session: str
+    message: str
+    answer: int | None = None
+    item: str | None = None
+    fatal: bool = False
+
+
+Report = TurnScore | TextPiece | AudioPiece | ToolCall | AnswerDone | Transcript | Failed
+
+
+class Engine(Protocol):
+    """The worker that owns the device and steps all sessions together."""
+
+    def submit(self, command: Command) -> None:
+        """Queue a command; never blocks. Raises EngineError when the session's queue is full."""
+        ...
+
+    def subscribe(self, session: str, receive: Callable[[Report], None]) -> None:
+        """Deliver a session's reports to ``receive``, which is called on the engine's thread and must not block."""
+        ...
+
+    def close(self) -> None:
+        """Stop the worker after the command in hand."""
+        ...
