@@ -2,7 +2,12 @@
 
 Values only: the session core produces commands and consumes reports, and never sees a tensor or a thread.
 All positions are samples at 24 kHz on the session's own clock. ``answer`` numbers an assistant answer within its
-session and grows by one each time, so that whatever carries an old number can be dropped.
+session and grows by one each time, so that whatever carries an old number can be dropped. ``item`` names a message;
+several commands with one item make up one message (a picture and a sentence, say), and the engine remembers what
+each item holds until the session is closed, so that ``Rebuild`` and ``Open`` can write it again.
+
+Commands of one session are carried out in the order in which they were given, with one exception: while an answer is
+being made, everything but ``Cancel``, ``Transcribe`` and ``Close`` waits until it has ended.
 """
 
 from collections.abc import Callable
@@ -14,10 +19,16 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Begin a conversation with a system prompt (instructions, tools already written into it)."""
+    """Begin a conversation with a system prompt (instructions, tools already written into it).
+
+    With ``source`` it begins with a copy of these items of another open session, in this order: for answers
+    outside the conversation.
+    """
 
     session: str
     instructions: str
+    source: str | None = None
+    items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +39,25 @@ class Hear:
     """
 
     session: str
+    item: str
     pcm: bytes  # int16 little-endian mono at 24 kHz
-    start: int  # position of the first sample
+    start: int  # position of the first sample; within one item there are no gaps
 
 
 @dataclass(frozen=True, slots=True)
 class EndAudio:
-    """The user's utterance ends here: encode what is left over and close the audio span, not the turn."""
+    """The user's utterance ends here: encode what is left over and close the audio span, not the turn.
+
+    A TurnScore for the end of the audio follows at once. ``Cancel(reopen=True)`` undoes this too.
+    """
+
+    session: str
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropAudio:
+    """Take back what was heard for an item whose audio has not ended, as if it had never been said."""
 
     session: str
     item: str
@@ -75,7 +98,8 @@ class Answer:
 
     session: str
     answer: int
-    instructions: str | None = None  # for this answer only
+    item: str  # the assistant message that this answer becomes
+    instructions: str | None = None  # for this answer only, instead of the conversation's own
     aloud: bool = True
     speech: Speech = field(default_factory=Speech)
     max_tokens: int = 512
@@ -89,7 +113,9 @@ class Cancel:
     """Stop an answer within one decode step and keep only what was heard of it.
 
     ``heard`` is the number of samples of the answer that the user heard: 0 takes the whole answer back, and with
-    ``reopen`` the user's turn is open again as if the answer had never begun.
+    ``reopen`` the user's turn is open again as if neither the answer nor the EndAudio before it had been.
+    An AnswerDone with the reason ``cancelled`` follows, unless the answer had ended already: then this only shortens
+    it (or reopens the turn) and nothing follows.
     """
 
     session: str
@@ -100,20 +126,21 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Truncate:
-    """Shorten a finished answer that is the last thing in the conversation to what was heard."""
+    """Shorten an ended answer to what was heard of it. What follows it in the conversation is kept."""
 
     session: str
     answer: int
+    item: str
     heard: int
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """Forget the cache and write these messages into it again, after an item in the middle was changed."""
+    """Write the conversation anew with these instructions and items, after one in the middle was changed."""
 
     session: str
     instructions: str
-    items: tuple[str, ...]  # kept items, in order; the engine remembers the content of each
+    items: tuple[str, ...]  # kept items, in order; the others are forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +158,20 @@ class Close:
     session: str
 
 
-Command = Open | Hear | EndAudio | AddText | AddFrame | Answer | Cancel | Truncate | Rebuild | Transcribe | Close
+Command = (
+    Open
+    | Hear
+    | EndAudio
+    | DropAudio
+    | AddText
+    | AddFrame
+    | Answer
+    | Cancel
+    | Truncate
+    | Rebuild
+    | Transcribe
+    | Close
+)
 
 # ---- reports: engine -> session -------------------------------------------------------------------------------
 
@@ -144,6 +184,14 @@ class TurnScore:
     position: int
     finished: float  # 0..1
     speech: float  # 0..1, how much of the last block is speech
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerBegun:
+    """Everything that was heard is in the cache, and the first words are being looked for."""
+
+    session: str
+    answer: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +250,12 @@ class AnswerDone:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What the transformer wrote down for an audio item."""
+    """The next piece of what the transformer wrote down for an audio item; the last one is ``final``."""
 
     session: str
     item: str
     text: str
+    final: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +269,7 @@ class Failed:
     fatal: bool = False
 
 
-Report = TurnScore | TextPiece | AudioPiece | ToolCall | AnswerDone | Transcript | Failed
+Report = TurnScore | AnswerBegun | TextPiece | AudioPiece | ToolCall | AnswerDone | Transcript | Failed
 
 
 class Engine(Protocol):
@@ -231,7 +280,10 @@ class Engine(Protocol):
         ...
 
     def subscribe(self, session: str, receive: Callable[[Report], None]) -> None:
-        """Deliver a session's reports to ``receive``, which is called on the engine's thread and must not block."""
+        """Deliver a session's reports to ``receive``, which is called on the engine's thread and must not block.
+
+        To be called before the session's first command; Close ends it.
+        """
         ...
 
     def close(self) -> None:
