@@ -1,7 +1,8 @@
 """What the worker needs of an omni model. Everything is called on the worker's one thread.
 
-The worker owns time and fairness; the model owns the transformer, the codec, the mel head and the vocoder. Values that
-cross are plain Python (bytes and numbers), so that neither the worker nor its tests know tensors.
+The worker owns time and fairness; the model owns the transformer, the codec, the mel head and the vocoder.
+Values that cross are plain Python (bytes and numbers), so that neither the worker nor its tests know
+tensors.
 """
 
 from collections.abc import Iterator, Sequence
@@ -54,9 +55,10 @@ class Step:
 class OmniModel(Protocol[C]):
     """A model that hears, sees and answers in text and sound.
 
-    A conversation is a list of items in order, and the cache holds their contents. The model keeps, for each item,
-    what is needed to write it into a cache again (tokens, codec tokens, patches, an answer's text and where its
-    sound lay), until the item is left out of a ``rebuild`` or the conversation is closed.
+    A conversation is a list of items in order, and the cache holds their contents. The model keeps, for
+    each item, what is needed to write it into a cache again (tokens, codec tokens, patches, an answer's
+    text and where its sound lay), until the item is left out of a ``rebuild`` or the conversation is
+    closed.
     """
 
     def open(self, instructions: str) -> C:
@@ -64,15 +66,15 @@ class OmniModel(Protocol[C]):
         ...
 
     def copy(self, source: C, instructions: str, items: Sequence[str]) -> C:
-        """Begin another conversation with these items of ``source``, in this order. ``source`` stays as it is."""
+        """Begin another conversation with these items of ``source``, which stays as it is."""
         ...
 
     def hear(self, conversation: C, item: str, pcm: bytes) -> list[Heard]:
         """Append speech to an item; encode and prefill each whole block and keep the rest until more comes.
 
-        The worker calls it with at most one block of sound at a time, so that one call stays short. The first call
-        for a new item opens a user turn (or goes on with the open one). The encoder's streaming state goes on within
-        an item and starts afresh for a new one.
+        The worker calls it with at most one block of sound at a time, so that one call stays short. The
+        first call for a new item opens a user turn (or goes on with the open one). The encoder's streaming
+        state goes on within an item and starts afresh for a new one.
         """
         ...
 
@@ -89,34 +91,36 @@ class OmniModel(Protocol[C]):
         ...
 
     def add_text(self, conversation: C, item: str, role: str, text: str) -> None:
-        """Append text to an item. Roles: user, assistant, system, tool. User text may follow audio or a frame."""
+        """Append text to an item. Roles: user, assistant, system, tool; user text may follow audio."""
         ...
 
     def add_frame(self, conversation: C, item: str, image: bytes) -> None:
-        """Append a picture (a whole JPEG or PNG file, at most 8 megapixels) to an item; also amid its audio."""
+        """Append a picture (a JPEG or PNG file of at most 8 megapixels) to an item; also amid audio."""
         ...
 
     def begin_answer(self, conversation: C, answer: Answer) -> None:
         """Close the open turn, write the assistant's header, and remember the mark to go back to.
 
-        With ``answer.instructions`` these hold for this answer only. ``answer.item`` becomes the answer's item.
+        With ``answer.instructions`` these hold for this answer only. ``answer.item`` becomes the answer's
+        item.
         """
         ...
 
     def step(self, conversations: Sequence[C]) -> list[Step]:
         """Advance each answering conversation once, all as one batch; one Step for each, in order.
 
-        One step is short (one text token each, and at most one piece of sound each), because a cancellation waits
-        for it. After the text has ended the steps go on until the sound has ended as well; then ``done`` is set.
+        One step is short (one text token each, and at most one piece of sound each), because a cancellation
+        waits for it. After the text has ended the steps go on until the sound has ended as well; then
+        ``done`` is set.
         """
         ...
 
     def cancel(self, conversation: C, heard: int, reopen: bool) -> Usage:
-        """Stop the answer and go back to the text whose sound had begun within ``heard`` samples; give the usage.
+        """Stop the answer, keep the text whose sound had begun within ``heard`` samples; give the usage.
 
-        With 0 nothing of the answer is kept. With ``reopen`` (and 0) the last ``end_audio`` is undone as well, so that
-        ``hear`` for the same item goes on where it was. Also called after an answer has ended, as long as nothing was
-        added behind it.
+        With 0 nothing of the answer is kept. With ``reopen`` (and 0) the last ``end_audio`` is undone as
+        well, so that ``hear`` for the same item goes on where it was. Also called after an answer has
+        ended, as long as nothing was added behind it.
         """
         ...
 

@@ -1,20 +1,21 @@
 """What a session asks of the engine, and what the engine answers.
 
 Values only: the session core produces commands and consumes reports, and never sees a tensor or a thread.
-All positions are samples at 24 kHz on the session's own clock. ``answer`` numbers an assistant answer within its
-session and grows by one each time, so that whatever carries an old number can be dropped. ``item`` names a message;
-several commands with one item make up one message (a picture and a sentence, say), and the engine remembers what
-each item holds until the session is closed, so that ``Rebuild`` and ``Open`` can write it again.
+All positions are samples at 24 kHz on the session's own clock. ``answer`` numbers an assistant answer
+within its session and grows by one each time, so that whatever carries an old number can be dropped.
+``item`` names a message; several commands with one item make up one message (a picture and a sentence,
+say), and the engine remembers what each item holds until the session is closed, so that ``Rebuild`` and
+``Open`` can write it again.
 
-Commands of one session are carried out in the order in which they were given, with one exception: while an answer is
-being made, everything but ``Cancel``, ``Transcribe`` and ``Close`` waits until it has ended.
+Commands of one session are carried out in the order in which they were given, with one exception: while an
+answer is being made, everything but ``Cancel``, ``Transcribe`` and ``Close`` waits until it has ended.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-# ---- commands: session -> engine ------------------------------------------------------------------------------
+# ---- commands: session -> engine -----------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Close the user's turn and answer. Speculative answers are asked for early and may be cancelled unheard."""
+    """Close the user's turn and answer; asked for early (speculative), it may be cancelled unheard."""
 
     session: str
     answer: int
@@ -112,10 +113,10 @@ class Answer:
 class Cancel:
     """Stop an answer within one decode step and keep only what was heard of it.
 
-    ``heard`` is the number of samples of the answer that the user heard: 0 takes the whole answer back, and with
-    ``reopen`` the user's turn is open again as if neither the answer nor the EndAudio before it had been.
-    An AnswerDone with the reason ``cancelled`` follows, unless the answer had ended already: then this only shortens
-    it (or reopens the turn) and nothing follows.
+    ``heard`` is the number of samples of the answer that the user heard: 0 takes the whole answer back, and
+    with ``reopen`` the user's turn is open again as if neither the answer nor the EndAudio before it had
+    been. An AnswerDone with the reason ``cancelled`` follows, unless the answer had ended already: then
+    this only shortens it (or reopens the turn) and nothing follows.
     """
 
     session: str
@@ -173,7 +174,7 @@ Command = (
     | Close
 )
 
-# ---- reports: engine -> session -------------------------------------------------------------------------------
+# ---- reports: engine -> session ------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +281,7 @@ class Engine(Protocol):
         ...
 
     def subscribe(self, session: str, receive: Callable[[Report], None]) -> None:
-        """Deliver a session's reports to ``receive``, which is called on the engine's thread and must not block.
+        """Deliver a session's reports to ``receive``: on the engine's thread, so it must not block.
 
         To be called before the session's first command; Close ends it.
         """
