@@ -1,0 +1,122 @@
+"""Whose turn it is: a state machine over 20 ms voice-activity frames and the model's judgement.
+
+Fast and patient: after ``speculate_ms`` of silence the answer is begun, unheard. It is let out after
+``finished_ms`` when the model finds the utterance complete. When it finds it incomplete, the answer is
+taken back and listening goes on, until a later judgement says complete or ``patience_ms`` of silence have
+passed.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from assistant.session.clock import FRAME_MS
+
+ONSET_FRAMES, ONSET_WINDOW = 3, 5  # 60 ms of speech within 100 ms begin a turn; a click does not
+RESUME_FRAMES, RESUME_WINDOW = 3, 4  # after a gap, 60 ms within 80 ms count as speech again
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPolicy:
+    """When to begin an answer and when to let it out. Silences are counted from the last speech frame."""
+
+    speculate_ms: int = 100
+    finished_ms: int = 200
+    patience_ms: int = 4_000
+    threshold: float = 0.5  # of P(finished)
+    by_score: bool = True  # False: silence alone decides, after finished_ms
+
+
+class Decision(Enum):
+    """What a frame or a judgement leads to."""
+
+    START = auto()  # the user has begun to speak
+    SPECULATE = auto()  # end the audio here and begin an answer unheard
+    REOPEN = auto()  # take the unheard answer back and hear on
+    END = auto()  # the turn is over: let the answer out, or ask for it
+
+
+class TurnTaker:
+    """Follows one user turn after the other. All positions are counted in frames since the last reset."""
+
+    def __init__(self, policy: TurnPolicy) -> None:
+        self.policy = policy
+        self.speaking = False
+        self.held = False  # an answer was begun and is not yet let out
+        self.silence_ms = 0
+        self.onset_ms = 0  # how long ago the turn's first speech frame began, valid at START
+        self._recent: deque[bool] = deque(maxlen=ONSET_WINDOW)
+        self._speculated = False  # in this silence
+        self._finished: float | None = None  # the judgement on the held answer
+
+    def reset(self) -> None:
+        """Back to waiting for speech."""
+        self.speaking = self.held = self._speculated = False
+        self.silence_ms = 0
+        self._finished = None
+        self._recent.clear()
+
+    def begin(self) -> None:
+        """A turn begins on somebody else's word: a confirmed interruption."""
+        self.reset()
+        self.speaking = True
+        self._recent.extend([True] * RESUME_FRAMES)
+
+    def frame(self, speech: bool) -> Decision | None:
+        """Take the next frame."""
+        self._recent.append(speech)
+        if not self.speaking:
+            return self._onset()
+        going_on = speech and self.silence_ms == 0
+        if going_on or sum(list(self._recent)[-RESUME_WINDOW:]) >= RESUME_FRAMES:
+            return self._speech()
+        self.silence_ms += FRAME_MS
+        return self._silence()
+
+    def score(self, covered_ms: int, finished: float) -> Decision | None:
+        """Take the model's judgement on everything up to ``covered_ms`` of the present silence."""
+        if not self.speaking or not self.policy.by_score or self.silence_ms == 0 or covered_ms <= 0:
+            return None
+        complete = finished >= self.policy.threshold
+        if self.held:
+            self._finished = finished
+            if not complete:
+                return self._reopen()
+            return self._end() if self.silence_ms >= self.policy.finished_ms else None
+        return self._end() if complete and self._speculated else None
+
+    def _onset(self) -> Decision | None:
+        if sum(self._recent) < ONSET_FRAMES:
+            return None
+        frames = list(self._recent)
+        self.onset_ms = (len(frames) - frames.index(True)) * FRAME_MS
+        self.speaking = True
+        self.silence_ms = 0
+        return Decision.START
+
+    def _speech(self) -> Decision | None:
+        self.silence_ms = 0
+        self._speculated = False
+        return self._reopen() if self.held else None
+
+    def _silence(self) -> Decision | None:
+        policy = self.policy
+        if self.silence_ms >= policy.patience_ms:
+            return self._end()
+        if self.held:
+            ready = not policy.by_score or (self._finished is not None and self._finished >= policy.threshold)
+            return self._end() if ready and self.silence_ms >= policy.finished_ms else None
+        if not self._speculated and self.silence_ms >= policy.speculate_ms:
+            self.held = self._speculated = True
+            self._finished = None
+            return Decision.SPECULATE
+        return None
+
+    def _reopen(self) -> Decision:
+        self.held = False
+        self._finished = None
+        return Decision.REOPEN
+
+    def _end(self) -> Decision:
+        self.reset()
+        return Decision.END
