@@ -1,0 +1,120 @@
+"""Training speech: made once by packaged voices, kept outside the repository, read by the training commands.
+
+A corpus is a folder of shards: ``NNNN.safetensors`` holds ``pcm`` (int16, mono, 24 kHz, utterances one after the
+other) and ``NNNN.jsonl`` one record an utterance: where it lies, its text, and how it was said.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from assistant.training.texts import Line, punctuated, scrambled
+from assistant.training.voices import SAMPLE_RATE, Maker, Spoken
+
+SHARD_UTTERANCES = 100
+PEAK = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """Where an utterance lies in its shard, and what is known of it."""
+
+    shard: int
+    offset: int  # samples
+    length: int  # samples
+    text: str  # with its marks, as it was given to the voice
+    kind: str  # "ask", "answer", "cutoff", "scrambled"
+    source: str
+    turn: int
+    voice: str
+    rate: float
+    pitch_hz: float
+    whispered: bool
+    word_ends: tuple[int, ...]  # samples from the utterance's beginning
+    pauses: tuple[str, ...] = ()
+
+
+def level(audio: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Scale an utterance to the corpus's common peak."""
+    peak = float(np.abs(audio).max()) or 1.0
+    return np.asarray(np.round(audio * (PEAK / peak * 32_767)), np.int16)
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """The finished shards of a corpus, in order."""
+    return [path for path in sorted(folder.glob("*.safetensors")) if path.with_suffix(".jsonl").exists()]
+
+
+def write_shard(folder: Path, number: int, spoken: list[tuple[Line, str, Spoken]]) -> float:
+    """Write one shard and give its seconds of speech."""
+    pieces = [level(utterance.audio) for _, _, utterance in spoken]
+    offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])])
+    records = [
+        Utterance(number, int(offset), len(piece), text, line.kind, line.source, line.turn, made.voice,
+                  round(made.rate, 3), round(made.pitch_hz, 1), made.whispered, made.word_ends, line.pauses)
+        for (line, text, made), piece, offset in zip(spoken, pieces, offsets[:-1], strict=True)
+    ]  # fmt: skip
+    save_file({"pcm": np.concatenate(pieces)}, folder / f"{number:04d}.safetensors")
+    text = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
+    (folder / f"{number:04d}.jsonl").write_text(text)
+    return float(offsets[-1]) / SAMPLE_RATE
+
+
+def make_corpus(folder: Path, maker: Maker, lines: list[Line], hours: float, seed: int = 0) -> Iterator[float]:
+    """Speak lines in random order until a corpus holds ``hours``; yields the hours so far after every shard.
+
+    An interrupted run goes on after its last whole shard. One sentence in ten is scrambled.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = [line.text for line in lines]
+    number = len(shard_paths(folder))
+    made_s = sum(record.length for record in read_corpus(folder)) / SAMPLE_RATE
+    while made_s < hours * 3_600:
+        words, voices = random.Random(f"{seed} {number}"), np.random.default_rng((seed, number))
+        spoken: list[tuple[Line, str, Spoken]] = []
+        while len(spoken) < SHARD_UTTERANCES:
+            line = words.choice(lines)
+            if words.random() < 0.1:
+                line = Line(scrambled(texts, words), "scrambled", "")
+            text = punctuated(line.text)
+            utterance = maker.speak(text, voices)
+            if utterance is not None and 0.25 < len(utterance.audio) / SAMPLE_RATE < 14:
+                spoken.append((line, text, utterance))
+        made_s += write_shard(folder, number, spoken)
+        number += 1
+        yield made_s / 3_600
+
+
+def read_corpus(folder: Path) -> list[Utterance]:
+    """Read the records of all finished shards."""
+    records = []
+    for path in shard_paths(folder):
+        for line in path.with_suffix(".jsonl").read_text().splitlines():
+            fields = json.loads(line)
+            for name in ("word_ends", "pauses"):
+                fields[name] = tuple(fields[name])
+            records.append(Utterance(**fields))
+    return records
+
+
+class CorpusAudio:
+    """Reads utterances of one corpus; shards stay mapped, not loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.open: dict[int, object] = {}
+
+    def __call__(self, record: Utterance) -> NDArray[np.int16]:
+        """Give an utterance's samples, int16 at 24 kHz."""
+        if record.shard not in self.open:
+            path = self.folder / f"{record.shard:04d}.safetensors"
+            self.open[record.shard] = safe_open(path, framework="np").__enter__().get_slice("pcm")
+        part = self.open[record.shard]
+        return np.asarray(part[record.offset : record.offset + record.length])  # type: ignore[index]  # no stubs for slices

@@ -1,0 +1,190 @@
+"""The hearing half of the codec: a block-causal transformer over mel frames and a projector into the model's space.
+
+Sound comes in blocks of 160 ms. Inside a block everything sees everything; earlier blocks are seen up to a bounded
+past; later ones never. A whole recording in one call and the same recording block by block give the same frames.
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from audiocodec.numbers import ENCODER_BLOCK_FRAMES, LISTEN_N_MELS, exact_div
+
+ENCODER_FRAMES_PER_CODEC_FRAME = 4  # 50 Hz in the encoder, 12.5 Hz out of the projector
+NEAR = 64  # distances up to it have a bias of their own
+FAR_BUCKETS = 16  # further ones share, on a logarithmic scale
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of the encoder; the defaults are those of the shipped one."""
+
+    width: int = 384
+    heads: int = 6
+    layers: int = 4
+    feed_forward: int = 1_536
+    projector_width: int = 512
+    projector_heads: int = 8
+    projector_layers: int = 4
+    projector_feed_forward: int = 1_536
+    model_width: int = 576
+    past_blocks: int = 50  # blocks before its own that a frame sees: 8 s
+
+    def to_dict(self) -> dict[str, int]:
+        """The configuration as it is stored beside the weights."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderState:
+    """What a stream carries from block to block: convolution tails and each layer's keys and values of the past."""
+
+    mel: Tensor  # (B, n_mels, 2)
+    half: Tensor  # (B, width, 1): last output of the first convolution
+    encoder: tuple[Tensor, ...]  # per layer (2, B, H, past, D)
+    stacked: Tensor  # (B, projector width, 4): tail of the projector's convolution
+    projector: tuple[Tensor, ...]
+
+
+class BlockAttention(nn.Module):
+    """Self-attention inside a block and over a bounded past, with a learned bias for each distance.
+
+    The bias replaces absolute positions, so that positions do not run out.
+    Source: Raffel et al. 2020, arXiv:1910.10683, section 2.1 (relative position buckets).
+    """
+
+    def __init__(self, width: int, heads: int, block: int, past_blocks: int) -> None:
+        super().__init__()
+        self.heads, self.block, self.past = heads, block, past_blocks * block
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+        self.distance_bias = nn.Parameter(torch.zeros(heads, block - 1 + NEAR + FAR_BUCKETS))
+
+    def bias(self, queries: int, past: int) -> Tensor:
+        """Bias (H, queries, past + queries), with minus infinity at what must not be seen."""
+        device = self.distance_bias.device
+        query = torch.arange(past, past + queries, device=device)[:, None]
+        key = torch.arange(past + queries, device=device)[None]
+        distance = query - key
+        blocks = query // self.block - key // self.block
+        hidden = (blocks < 0) | (blocks > self.past // self.block)
+        far = torch.log(distance.clamp(min=NEAR).float() / NEAR) / torch.log(torch.tensor(self.past / NEAR + 1.0))
+        bucket = torch.where(distance < NEAR, distance, NEAR + (far * FAR_BUCKETS).long().clamp(max=FAR_BUCKETS - 1))
+        bias = self.distance_bias[:, (bucket + self.block - 1).clamp(min=0)]
+        return bias.masked_fill(hidden, float("-inf"))
+
+    def forward(self, x: Tensor, past: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend from (B, T, C); ``past`` (2, B, H, P, D) are earlier keys and values. Gives the newest ones too."""
+        query, key, value = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for part in (self.query(x), self.key(x), self.value(x))
+        )
+        memory = torch.cat([past.to(key.dtype), torch.stack([key, value])], dim=3)
+        mixed = nn.functional.scaled_dot_product_attention(query, memory[0], memory[1], attn_mask=bias.to(query.dtype))
+        return self.out(mixed.transpose(1, 2).flatten(2)), memory[:, :, :, -self.past :]
+
+
+class Layer(nn.Module):
+    """Pre-norm transformer layer."""
+
+    def __init__(self, width: int, heads: int, feed_forward: int, block: int, past_blocks: int) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = BlockAttention(width, heads, block, past_blocks)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, feed_forward)
+        self.down = nn.Linear(feed_forward, width)
+
+    def forward(self, x: Tensor, past: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, C) in and out, with the layer's new memory."""
+        mixed, memory = self.attention(self.attention_norm(x), past, bias)
+        x = x + mixed
+        return x + self.down(nn.functional.gelu(self.up(self.feed_forward_norm(x)))), memory
+
+
+class Stack(nn.Module):
+    """Layers that share one shape."""
+
+    def __init__(self, layers: int, width: int, heads: int, feed_forward: int, block: int, past_blocks: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Layer(width, heads, feed_forward, block, past_blocks) for _ in range(layers))
+        self.heads, self.head_width = heads, exact_div(width, heads)
+
+    def initial_state(self, like: Tensor, batch: int) -> tuple[Tensor, ...]:
+        """No past."""
+        return tuple(like.new_zeros(2, batch, self.heads, 0, self.head_width) for _ in self.layers)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Run all layers over (B, T, C)."""
+        memories = []
+        for layer, past in zip(self.layers, state, strict=True):
+            assert isinstance(layer, Layer)
+            x, memory = layer(x, past, layer.attention.bias(x.shape[1], past.shape[3]))
+            memories.append(memory)
+        return x, tuple(memories)
+
+
+class Encoder(nn.Module):
+    """Mel frames at 100 Hz to hidden frames at 50 Hz and projected frames at 12.5 Hz.
+
+    Shapes follow Whisper's encoder, from whose weights it starts (Radford et al. 2022, arXiv:2212.04356, section
+    2.2), one mel frame later so that no convolution looks ahead. The projector ends in the width of the
+    language model, in the space of its token embedding.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        block = ENCODER_BLOCK_FRAMES * ENCODER_FRAMES_PER_CODEC_FRAME
+        self.conv1 = nn.Conv1d(LISTEN_N_MELS, config.width, 3)
+        self.conv2 = nn.Conv1d(config.width, config.width, 3, stride=2)
+        self.position = nn.Parameter(torch.zeros(config.width))
+        self.stack = Stack(config.layers, config.width, config.heads, config.feed_forward, block, config.past_blocks)
+        self.norm = nn.LayerNorm(config.width)
+        self.stack_norm = nn.LayerNorm(config.width * ENCODER_FRAMES_PER_CODEC_FRAME)
+        self.widen = nn.Linear(config.width * ENCODER_FRAMES_PER_CODEC_FRAME, config.projector_width)
+        self.mix = nn.Conv1d(config.projector_width, config.projector_width, 5, groups=config.projector_width)
+        self.projector = Stack(
+            config.projector_layers,
+            config.projector_width,
+            config.projector_heads,
+            config.projector_feed_forward,
+            ENCODER_BLOCK_FRAMES,
+            config.past_blocks,
+        )
+        self.projector_norm = nn.LayerNorm(config.projector_width)
+        self.project = nn.Linear(config.projector_width, config.model_width)
+
+    def initial_state(self, batch: int) -> EncoderState:
+        """Silence before the stream."""
+        like, config = self.position, self.config
+        return EncoderState(
+            like.new_full((batch, LISTEN_N_MELS, 2), -0.675),  # a normalised mel frame of silence
+            like.new_zeros(batch, config.width, 1),
+            self.stack.initial_state(like, batch),
+            like.new_zeros(batch, config.projector_width, 4),
+            self.projector.initial_state(like, batch),
+        )
+
+    def forward(self, mel: Tensor, state: EncoderState) -> tuple[Tensor, Tensor, EncoderState]:
+        """Hear normalised mel frames (B, n_mels, 16 n).
+
+        Returns:
+            Hidden frames (B, 8 n, width), projected frames (B, 2 n, model width), the new state.
+        """
+        mel = torch.cat([state.mel, mel], dim=-1)
+        first = nn.functional.gelu(self.conv1(mel))
+        joined = torch.cat([state.half.to(first.dtype), first], dim=-1)
+        x = nn.functional.gelu(self.conv2(joined)).transpose(1, 2) + self.position
+        x, encoder = self.stack(x, state.encoder)
+        hidden = self.norm(x)
+        stacked = self.widen(self.stack_norm(hidden.unflatten(1, (-1, ENCODER_FRAMES_PER_CODEC_FRAME)).flatten(2)))
+        tailed = torch.cat([state.stacked.to(stacked.dtype), stacked.transpose(1, 2)], dim=-1)
+        y = stacked + nn.functional.gelu(self.mix(tailed)).transpose(1, 2)
+        y, projector = self.projector(y, state.projector)
+        projected = self.project(self.projector_norm(y))
+        new = EncoderState(mel[..., -2:], joined[..., -1:], encoder, tailed[..., -4:], projector)
+        return hidden, projected, new
