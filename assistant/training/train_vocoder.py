@@ -1,0 +1,153 @@
+"""Recipe of the vocoder: spectra at several resolutions, pitch taught outright, then narrow critics.
+
+The pulses follow the true pitch in training, so that spectra can be compared harmonic by harmonic.
+"""
+
+import copy
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import AdamW, Optimizer
+
+from assistant.errors import WeightsError
+from assistant.training import runs
+from assistant.training.critics import Critics, critic_loss, fooling_loss
+from audiocodec.mel import LogMel
+from audiocodec.numbers import MEL_HOP_LENGTH
+from audiocodec.source import LOWEST_HZ
+from audiocodec.vocoder import PITCH_REFERENCE_HZ, VOCODER_DELAY, SourceFilterVocoder, VocoderConfig
+
+RESOLUTIONS = ((2048, 480), (1024, 240), (512, 128), (128, 48))  # length and hop of the compared transforms
+FLOOR = 1e-4  # root mean square that counts as silence in the comparison: -80 dB
+CONTEXT = 12  # hops before a clip's judged part, for the nets' history
+
+
+@dataclass(frozen=True, slots=True)
+class VocoderPlan:
+    """Settings of the recipe."""
+
+    steps: int = 8_000
+    batch: int = 12
+    hops: int = 64  # judged hops of a clip
+    rate: float = 1e-3
+    adversarial_from: int = 10**9  # step at which the critics join
+    critic_rate: float = 3e-4
+    seed: int = 0
+
+
+class Clips:
+    """Draws clips from a corpus made by ``vocoder_data``."""
+
+    def __init__(self, folder: Path) -> None:
+        shards = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
+        if not shards:
+            raise WeightsError(f"no speech in {folder}: run `vivavoce train voice-data`")
+        self.pcm: NDArray[np.int16] = np.concatenate([shard["pcm"] for shard in shards])
+        self.f0: NDArray[np.float16] = np.concatenate([shard["f0"] for shard in shards])
+
+    def draw(self, rng: random.Random, count: int, hops: int) -> tuple[Tensor, Tensor]:
+        """Give PCM (count, hops * MEL_HOP_LENGTH) and pitch (count, hops)."""
+        starts = [rng.randrange(len(self.f0) - hops) for _ in range(count)]
+        pcm = np.stack([self.pcm[s * MEL_HOP_LENGTH : (s + hops) * MEL_HOP_LENGTH] for s in starts])
+        f0 = np.stack([self.f0[s : s + hops] for s in starts])
+        return torch.from_numpy(pcm).float() / 32_768, torch.from_numpy(f0).float()
+
+
+class SpectralLoss(nn.Module):
+    """Distance of log magnitudes at several resolutions, and of log mel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mel = LogMel()
+
+    def forward(self, made: Tensor, real: Tensor) -> Tensor:
+        """Compare PCM (B, T) with PCM (B, T)."""
+        total = made.new_zeros(())
+        for length, hop in RESOLUTIONS:
+            window = torch.hann_window(length, device=made.device)
+            both = torch.cat([made, real])
+            size = torch.stft(both, length, hop, window=window, center=True, return_complex=True).abs()
+            a, b = size.clamp_min(FLOOR * (length * 0.375) ** 0.5).chunk(2)
+            total = total + (a.log() - b.log()).abs().mean() + 0.5 * (a - b).norm() / b.norm()
+        mel, _ = self.mel(torch.cat([made, real]), self.mel.initial_state(2 * len(made)))
+        a, b = mel.chunk(2)
+        return total / len(RESOLUTIONS) + (a - b).abs().mean()
+
+
+def pitch_loss(heard: Tensor, f0_hz: Tensor) -> Tensor:
+    """Compare the pitch net's output (B, T, 2) with pitch (B, T)."""
+    voiced = f0_hz > LOWEST_HZ
+    height = torch.log2(f0_hz.clamp_min(LOWEST_HZ) / PITCH_REFERENCE_HZ)
+    miss = ((heard[..., 0] - height).abs() * voiced).sum() / voiced.sum().clamp_min(1)
+    return 4 * miss + functional.binary_cross_entropy_with_logits(heard[..., 1], voiced.float())
+
+
+class VocoderRecipe:
+    """Trains a vocoder; see ``runs.train``."""
+
+    def __init__(self, config: VocoderConfig, plan: VocoderPlan, clips: Clips, device: torch.device) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan, self.clips, self.device = plan, clips, device
+        self.vocoder = SourceFilterVocoder(config).to(device)
+        self.average = copy.deepcopy(self.vocoder)
+        self.loss = SpectralLoss().to(device)
+        self.optimizer = AdamW(self.vocoder.parameters(), plan.rate, betas=(0.8, 0.99), weight_decay=0.01)
+        self.critics: Critics | None = None
+        if plan.adversarial_from < plan.steps:
+            self.critics = Critics().to(device)
+            self.critic_optimizer = AdamW(self.critics.parameters(), plan.critic_rate, betas=(0.8, 0.99))
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Nets to be kept."""
+        kept: dict[str, nn.Module] = {"vocoder": self.vocoder, "average": self.average}
+        return kept if self.critics is None else kept | {"critics": self.critics}
+
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        """Optimisers to be kept."""
+        kept: dict[str, Optimizer] = {"vocoder": self.optimizer}
+        return kept if self.critics is None else kept | {"critics": self.critic_optimizer}
+
+    def speak(self, pcm: Tensor, f0_hz: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Run clips through mel and vocoder; gives made and real PCM of the judged part and the pitch net's output."""
+        with torch.no_grad():
+            mel, _ = self.loss.mel(pcm, self.loss.mel.initial_state(len(pcm)))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            made, heard, _ = self.vocoder(mel, self.vocoder.initial_state(len(pcm), random.getrandbits(30)), f0_hz)
+        made = made[:, (CONTEXT + VOCODER_DELAY) * MEL_HOP_LENGTH :]
+        return made, pcm[:, CONTEXT * MEL_HOP_LENGTH :][:, : made.shape[1]], heard.float()
+
+    def step(self, number: int) -> dict[str, float]:
+        """Take one step and give its losses."""
+        plan = self.plan
+        rng = runs.seed_step(plan.seed, number)
+        random.seed(number)
+        pcm, f0 = self.clips.draw(rng, plan.batch, plan.hops + CONTEXT + VOCODER_DELAY)
+        pcm, f0 = pcm.to(self.device), f0.to(self.device)
+        made, real, heard = self.speak(pcm, f0)
+        spectra, pitch = self.loss(made, real), pitch_loss(heard, f0)
+        shown = {"spectra": spectra.item(), "pitch": pitch.item()}
+        loss = spectra + 0.3 * pitch
+        fight = self.critics is not None and number >= plan.adversarial_from
+        if fight and self.critics is not None:
+            judged = critic_loss(self.critics, made.detach(), real, rng)
+            self.critic_optimizer.zero_grad()
+            judged.backward()
+            self.critic_optimizer.step()
+            fooling = fooling_loss(self.critics, made, real, rng)
+            loss = loss + fooling
+            shown |= {"critic": judged.item(), "fooling": fooling.item()}
+        runs.set_rate(self.optimizer, plan.rate * runs.cosine(number, plan.steps))
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.vocoder.parameters(), 1.0)
+        self.optimizer.step()
+        runs.follow(self.average, self.vocoder, number)
+        return shown

@@ -1,0 +1,201 @@
+"""Causal vocoder: log mel to sound, with two mel frames of look-ahead.
+
+A small causal net reads the mel frames and gives, for each, the pitch and two filters. One shapes a pulse train of
+that pitch, the other shapes noise; short inverse Fourier transforms overlap-add to sound. The excitation carries the
+fine structure, so the net has only envelopes to learn and needs little training and little time.
+
+Frame t's transform covers two hops around the centre of mel frame t (see mel.py), so a hop of sound is complete when
+the second mel frame after its own has come. ``VOCODER_DELAY`` hops of a stream's first output are therefore lead-in
+and carry no sound; a stream is ended by feeding as many frames of silence.
+
+Source: the source-filter idea in Engel et al. 2020, DDSP, arXiv 2001.04643; blocks and inverse-STFT head as in
+Siuzdak 2023, Vocos, arXiv 2306.00814.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from audiocodec.conv import ConvStack, ConvState
+from audiocodec.mel import SILENCE
+from audiocodec.numbers import MEL_HOP_LENGTH, N_MELS
+from audiocodec.source import LOWEST_HZ, PulseState, initial_pulse_state, noise, pulses
+
+VOCODER_DELAY = 2  # mel frames of look-ahead
+SYNTHESIS_LENGTH = 2 * MEL_HOP_LENGTH  # samples of one overlap-add frame
+BINS = SYNTHESIS_LENGTH // 2 + 1
+PITCH_REFERENCE_HZ = 200.0
+MEL_CENTRE, MEL_SPREAD = -5.0, 3.0  # mean and deviation of log mel in speech, rounded
+MAX_LOG_GAIN = 3.0
+
+StateT = TypeVar("StateT")
+
+
+class Vocoder(Protocol[StateT]):
+    """Anything that turns log mel frames into sound as they come."""
+
+    @property
+    def delay_frames(self) -> int:
+        """Mel frames of look-ahead; that many hops at the start of the output are lead-in."""
+        ...
+
+    def initial_state(self, batch: int, seed: int = 0) -> StateT:
+        """State before the first frame."""
+        ...
+
+    def synthesize(self, mel: Tensor, state: StateT, f0_hz: Tensor | None = None) -> tuple[Tensor, StateT]:
+        """Map mel (B, n, N_MELS) to PCM (B, n * MEL_HOP_LENGTH), later by ``delay_frames`` hops."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VocoderConfig:
+    """Sizes of the nets; stored with the weights."""
+
+    layers: int = 6
+    channels: int = 256
+    hidden: int = 640
+    kernel: int = 7
+    pitch_layers: int = 3
+    pitch_channels: int = 160
+
+
+@dataclass(frozen=True, slots=True)
+class VocoderState:
+    """Small state, returned anew."""
+
+    pitch: tuple[ConvState, ...]
+    filters: tuple[ConvState, ...]
+    pulse: PulseState
+    seeds: Tensor  # (B,) int64
+    hop: Tensor  # hops rendered so far, (B,) int64
+    source: Tensor  # pulses and noise of the last hop, (B, 2, MEL_HOP_LENGTH)
+    overlap: Tensor  # second half of the last frame, (B, MEL_HOP_LENGTH)
+
+
+class PitchNet(nn.Module):
+    """Pitch and voicing from log mel, causal; frame t's pitch is that at the end of its hop's middle window."""
+
+    def __init__(self, config: VocoderConfig) -> None:
+        super().__init__()
+        self.enter = nn.Linear(N_MELS, config.pitch_channels)
+        self.stack = ConvStack(config.pitch_layers, config.pitch_channels, 2 * config.pitch_channels, config.kernel)
+        self.leave = nn.Linear(config.pitch_channels, 2)
+
+    def forward(self, mel: Tensor, state: tuple[ConvState, ...]) -> tuple[Tensor, tuple[ConvState, ...]]:
+        """Map normalised mel (B, T, N_MELS) to (B, T, 2): log2(pitch / 200 Hz) and voicing logit."""
+        y, state = self.stack(self.enter(mel), state)
+        return self.leave(y), state
+
+
+class SourceFilterVocoder(nn.Module):
+    """The assistant's own vocoder."""
+
+    window: Tensor
+
+    def __init__(self, config: VocoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.pitch = PitchNet(config)
+        self.enter = nn.Linear(N_MELS + 2, config.channels)
+        self.stack = ConvStack(config.layers, config.channels, config.hidden, config.kernel)
+        self.norm = nn.LayerNorm(config.channels)
+        self.leave = nn.Linear(config.channels, 3 * BINS)
+        with torch.no_grad():
+            self.leave.weight.mul_(0.3)
+            self.leave.bias.copy_(torch.tensor([-5.0, 0.0, -7.0]).repeat_interleave(BINS))
+        steps = torch.arange(SYNTHESIS_LENGTH) + 0.5
+        self.register_buffer("window", torch.sin(torch.pi * steps / SYNTHESIS_LENGTH), persistent=False)
+
+    @property
+    def delay_frames(self) -> int:
+        """Mel frames of look-ahead."""
+        return VOCODER_DELAY
+
+    def initial_state(self, batch: int, seed: int = 0) -> VocoderState:
+        """State before the first frame; ``seed`` fixes the noise."""
+        device = self.window.device
+        return VocoderState(
+            pitch=self.pitch.stack.initial_state(batch),
+            filters=self.stack.initial_state(batch),
+            pulse=initial_pulse_state(batch, device),
+            seeds=seed + torch.arange(batch, device=device),
+            hop=torch.zeros(batch, dtype=torch.int64, device=device),
+            source=torch.zeros(batch, 2, MEL_HOP_LENGTH, device=device),
+            overlap=torch.zeros(batch, MEL_HOP_LENGTH, device=device),
+        )
+
+    def forward(self, mel: Tensor, state: VocoderState, f0_hz: Tensor | None) -> tuple[Tensor, Tensor, VocoderState]:
+        """Map mel (B, T, N_MELS) to sound.
+
+        Args:
+            mel: natural log of mel magnitudes.
+            state: of the last call.
+            f0_hz: (B, T) pitch, 0 where unvoiced; ``None`` lets the vocoder find it in the mel frames.
+
+        Returns:
+            PCM (B, T * MEL_HOP_LENGTH) delayed by VOCODER_DELAY hops; the pitch net's output (B, T, 2); next state.
+        """
+        if mel.dim() != 3 or mel.shape[-1] != N_MELS:
+            raise ValueError(f"mel frames of shape (B, T, {N_MELS}) are needed, got {tuple(mel.shape)}")
+        scaled = (mel - MEL_CENTRE) / MEL_SPREAD
+        heard, pitch_state = self.pitch(scaled, state.pitch)
+        if f0_hz is None:
+            f0_hz = torch.where(heard[..., 1] > 0, PITCH_REFERENCE_HZ * torch.exp2(heard[..., 0].float()), 0.0)
+        voiced = (f0_hz > LOWEST_HZ).to(scaled.dtype)
+        height = torch.log2(f0_hz.clamp_min(LOWEST_HZ) / PITCH_REFERENCE_HZ).to(scaled.dtype) * voiced
+        y = self.enter(torch.cat([scaled, height[..., None], voiced[..., None]], dim=-1))
+        y, filter_state = self.stack(y, state.filters)
+        shapes = self.leave(self.norm(y)).float()
+        train, pulse_state = pulses(f0_hz, state.pulse)
+        hops = mel.shape[1]
+        source = torch.stack([train, noise(state.seeds, state.hop, hops)], dim=1)
+        pcm, overlap = self.render(shapes, torch.cat([state.source, source], dim=-1), state.overlap)
+        after = VocoderState(
+            pitch_state,
+            filter_state,
+            pulse_state,
+            state.seeds,
+            state.hop + hops,
+            source[..., source.shape[-1] - MEL_HOP_LENGTH :],
+            overlap,
+        )
+        return pcm, heard, after
+
+    def render(self, shapes: Tensor, source: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
+        """Filter the excitation frame by frame and overlap-add.
+
+        Args:
+            shapes: (B, T, 3 * BINS) log gain and phase for the pulses, log gain for the noise.
+            source: (B, 2, (T + 1) * MEL_HOP_LENGTH) pulses and noise, from one hop before the first frame.
+            overlap: (B, MEL_HOP_LENGTH) second half of the frame before.
+
+        Returns:
+            PCM (B, T * MEL_HOP_LENGTH) and the second half of the last frame.
+        """
+        gain, phase, hiss = shapes.chunk(3, dim=-1)
+        spectra = torch.fft.rfft(source.unfold(-1, SYNTHESIS_LENGTH, MEL_HOP_LENGTH) * self.window)
+        tone = torch.polar(gain.clamp_max(MAX_LOG_GAIN).exp(), phase)
+        frames = spectra[:, 0] * tone + spectra[:, 1] * hiss.clamp_max(MAX_LOG_GAIN).exp()
+        halves = torch.fft.irfft(frames, n=SYNTHESIS_LENGTH) * self.window
+        first, second = halves[..., :MEL_HOP_LENGTH], halves[..., MEL_HOP_LENGTH:]
+        carried = torch.cat([overlap[:, None], second[:, :-1]], dim=1)
+        return (first + carried).flatten(1), second[:, -1]
+
+    def synthesize(
+        self, mel: Tensor, state: VocoderState, f0_hz: Tensor | None = None
+    ) -> tuple[Tensor, VocoderState]:
+        """Map mel (B, n, N_MELS) to PCM (B, n * MEL_HOP_LENGTH), later by VOCODER_DELAY hops."""
+        pcm, _, state = self(mel, state, f0_hz)
+        return pcm, state
+
+
+def vocode(vocoder: "Vocoder[StateT]", mel: Tensor, f0_hz: Tensor | None = None, seed: int = 0) -> Tensor:
+    """Turn whole mel spectrograms (B, T, N_MELS) into PCM (B, T * MEL_HOP_LENGTH), with no lead-in."""
+    pad = mel.new_full((mel.shape[0], vocoder.delay_frames, mel.shape[2]), SILENCE)
+    if f0_hz is not None:
+        f0_hz = torch.cat([f0_hz, f0_hz.new_zeros(f0_hz.shape[0], vocoder.delay_frames)], dim=1)
+    pcm, _ = vocoder.synthesize(torch.cat([mel, pad], dim=1), vocoder.initial_state(mel.shape[0], seed), f0_hz)
+    return pcm[:, vocoder.delay_frames * MEL_HOP_LENGTH :]
