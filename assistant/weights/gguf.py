@@ -1,7 +1,7 @@
 """Read GGUF files: metadata, and tensors turned back into floating point.
 
 The file is mapped, not read, so that opening costs nothing and each tensor is touched once. Block formats are
-undone with numpy on whole tensors. Everything that a damaged file can get wrong is a WeightsError with its name.
+undone with numpy on whole tensors. What a damaged file can get wrong is a WeightsError with its name.
 
 Source: the GGUF specification (ggml-org/ggml, docs/gguf.md) and the block layouts in ggml's ggml-common.h.
 """
@@ -189,7 +189,7 @@ class _Reader:
         end = self.at + count
         if end > len(self.data):
             raise WeightsError(
-                f"{self.path} is cut short: the header needs byte {end:,} of {len(self.data):,}; fetch it again"
+                f"{self.path} is cut short: its header needs byte {end:,} of {len(self.data):,}; fetch again"
             )
         chunk = self.data[self.at : end]
         self.at = end
