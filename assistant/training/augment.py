@@ -133,13 +133,15 @@ class Wear:
             out += rng.uniform(0.3, 1) * np.resize(np.roll(source, -start)[: min(samples, len(source))], samples)
         return out / (np.sqrt(np.mean(out**2)) + 1e-9)
 
-    def __call__(self, pcm: NDArray[np.int16], rng: np.random.Generator) -> Worn:
-        """Change an utterance's speed, put silence around it, and wear it."""
+    def __call__(
+        self, pcm: NDArray[np.int16], rng: np.random.Generator, after_s: tuple[float, float] = (0.4, 0.8)
+    ) -> Worn:
+        """Change an utterance's speed, put silence around it (``after_s`` behind it), and wear it."""
         voice = pcm.astype(np.float32) / 32_768
         factor = float(rng.uniform(0.86, 1.16)) if rng.random() < 0.6 else 1.0
         if factor != 1.0:
             voice = np.interp(np.arange(0, len(voice) - 1, factor), np.arange(len(voice)), voice).astype(np.float32)
-        before, after = int(rng.uniform(0.05, 0.6) * SAMPLE_RATE), int(rng.uniform(0.4, 0.8) * SAMPLE_RATE)
+        before, after = int(rng.uniform(0.05, 0.6) * SAMPLE_RATE), int(rng.uniform(*after_s) * SAMPLE_RATE)
         clean = np.pad(voice, (before, after))
         heard = clean
         if rng.random() < 0.35:

@@ -21,10 +21,9 @@ from assistant.training.texts import spoken_form
 from assistant.training.whisper_start import WhisperTeacher, teacher_mel
 from audiocodec.encoder import Encoder
 from audiocodec.front_end import REFERENCE_FLOOR, FrontEnd, normalise
+from audiocodec.reader import TokenReader
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
 
-ROW_NORM = 3.0
-BLANK_BIAS = 2.0
 MAX_UTTERANCE_S = 9.0
 TEACHER_EVERY = 2  # steps
 FRAMES_PER_BLOCK = 16  # mel frames
@@ -52,30 +51,6 @@ def place(ends: list[list[tuple[int, int]] | None], frames: int) -> Tensor:
                 placed[index, free] = row
             free += 1
     return placed
-
-
-class TokenReader(nn.Module):
-    """Logits of projected frames over the blank and the tokens that occur.
-
-    The rows are the language model's embedding, normalised; only the scale and the blank are learned.
-    """
-
-    rows: Tensor
-
-    def __init__(self, rows: Tensor) -> None:
-        """``rows`` (V, D): embedding rows of the tokens that can be heard."""
-        super().__init__()
-        self.register_buffer("rows", nn.functional.normalize(rows, dim=-1) * ROW_NORM)
-        self.blank = nn.Parameter(torch.zeros(rows.shape[1]))
-        self.blank_bias = nn.Parameter(torch.tensor(BLANK_BIAS))
-        self.scale = nn.Parameter(torch.tensor(1.0))
-
-    def forward(self, frames: Tensor, keep: Tensor | None = None) -> Tensor:
-        """(B, T, D) to (B, T, 1 + V); index 0 is the blank. ``keep`` picks rows, to train on a part of them."""
-        rows = self.rows if keep is None else self.rows[keep]
-        words = (frames @ rows.to(frames.dtype).T) * self.scale
-        blank = (frames @ self.blank.to(frames.dtype)[:, None]) + self.blank_bias
-        return torch.cat([blank, words], dim=-1)
 
 
 @dataclass(frozen=True, slots=True)

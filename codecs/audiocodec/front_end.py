@@ -73,17 +73,18 @@ class FrontEnd(nn.Module):
         reference = self.window.new_full((batch,), REFERENCE_FLOOR)
         return FrontEndState(self.resampler.initial_state(batch), self.window.new_zeros(batch, WINDOW_TAIL), reference)
 
-    def forward(self, pcm: Tensor, state: FrontEndState) -> tuple[Tensor, Tensor, FrontEndState]:
+    def forward(self, pcm: Tensor, state: FrontEndState) -> tuple[Tensor, Tensor, Tensor, FrontEndState]:
         """Hear (B, n * 240) samples at 24 kHz.
 
         Returns:
-            Normalised log mel (B, 80, n), unnormalised log10 mel power (B, 80, n), and the new state.
+            Normalised log mel (B, 80, n), unnormalised log10 mel power (B, 80, n), the samples at 16 kHz
+            (B, n * 160), and the new state.
         """
         samples, resampler = self.resampler(pcm, state.resampler)
         joined = torch.cat([state.samples, samples], dim=-1)
         power = self.log_mel(joined)
         normalised, reference = normalise(power, state.reference)
-        return normalised, power, FrontEndState(resampler, joined[:, -WINDOW_TAIL:], reference)
+        return normalised, power, samples, FrontEndState(resampler, joined[:, -WINDOW_TAIL:], reference)
 
     def log_mel(self, samples: Tensor) -> Tensor:
         """Log10 mel power of every whole window in (B, samples) at 16 kHz: (B, 80, windows)."""

@@ -1,0 +1,188 @@
+"""From sound to what the transformer reads: codec frames become embeddings while the person still speaks.
+
+Neighbouring frames with the same best token are one run; a run becomes one embedding: the expected token under the
+frames' own probabilities, plus a projection of how it was said. After the last run of an utterance one more
+embedding sums up how the whole was said. Blocks are 160 ms; sound may come in pieces of any size, and the
+result does not depend on the pieces.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from assistant.model.manner import TRAITS, Manner, MannerConfig, MannerOutput
+from audiocodec.listener import Frames, Listener, ListenerState
+from audiocodec.numbers import ENCODER_BLOCK_LENGTH
+from audiocodec.prosody import PROSODY_WIDTH
+from audiocodec.reader import TokenReader, read_frames
+
+READ_TOKENS = 8  # likeliest tokens whose embeddings are mixed
+AUDIO_OPEN, AUDIO_CLOSE = 8, 10  # reserved entries of the vocabulary around what is heard
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Frames with the same best token, not yet ended."""
+
+    best: int
+    frames: int
+    tokens: Tensor  # (frames, READ_TOKENS)
+    shares: Tensor  # (frames, READ_TOKENS)
+    prosody: Tensor  # (frames, PROSODY_WIDTH)
+
+
+@dataclass(frozen=True, slots=True)
+class HearingState:
+    """What a stream of sound carries; values only, so that a copy is a reference and a rewind is an older value."""
+
+    pcm: Tensor  # (samples,) at 24 kHz, less than a block
+    listener: ListenerState
+    manner: Tensor
+    run: Run | None
+    output: MannerOutput | None  # the newest judgement
+    frames: int  # codec frames heard
+    runs: int  # runs ended
+    last: int  # best token of the newest frame, 0 for the blank
+
+
+@dataclass(frozen=True, slots=True)
+class HeardBlock:
+    """What some sound gave."""
+
+    embeddings: Tensor  # (k, D) ready for prefill; k may be 0
+    finished: float  # 0..1, how likely the speaker has finished, after the last whole block
+    speech: float  # 0..1, how much of the last whole block is speech
+    frames: int  # codec frames heard since the beginning
+    codes: Tensor  # (frames of this call, K) codec tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Impression:
+    """How an utterance sounded: for each trait its likeliest kind and how sure that is."""
+
+    kinds: dict[str, tuple[str, float]]
+
+
+class Hearing(nn.Module):
+    """Everything between samples and the transformer's input."""
+
+    def __init__(self, listener: Listener, reader: TokenReader, embedding: Tensor, config: MannerConfig) -> None:
+        """``embedding`` (vocabulary, D) is the transformer's own, not trained here and not stored with this."""
+        super().__init__()
+        self.listener, self.reader = listener, reader
+        self.manner = Manner(config)
+        self.say_how = nn.Linear(PROSODY_WIDTH, config.model_width)
+        self.sum_up = nn.Linear(config.hidden, config.model_width)
+        nn.init.zeros_(self.say_how.weight)
+        nn.init.zeros_(self.say_how.bias)
+        self.register_buffer("embedding", embedding, persistent=False)
+
+    embedding: Tensor
+
+    def initial_state(self) -> HearingState:
+        """Before the first sample of an utterance."""
+        empty = torch.zeros(0)
+        listener = self.listener.initial_state(1)
+        return HearingState(empty, listener, self.manner.initial_state(1), None, None, 0, 0, 0)
+
+    @torch.inference_mode()
+    def step(self, state: HearingState, pcm: Tensor) -> tuple[HeardBlock, HearingState]:
+        """Hear (n,) float samples in [-1, 1] at 24 kHz, any number; encodes whole blocks and keeps the rest."""
+        pcm = torch.cat([state.pcm, torch.nan_to_num(pcm.float(), posinf=1.0, neginf=-1.0).clamp(-1, 1)])
+        embeddings: list[Tensor] = []
+        codes: list[Tensor] = []
+        speech = 0.0
+        for start in range(0, len(pcm) - ENCODER_BLOCK_LENGTH + 1, ENCODER_BLOCK_LENGTH):
+            frames, listener = self.listener(pcm[None, start : start + ENCODER_BLOCK_LENGTH], state.listener)
+            found, state = self._read(frames, replace(state, listener=listener))
+            embeddings += found
+            codes.append(frames.codes[0])
+        state = replace(state, pcm=pcm[len(pcm) // ENCODER_BLOCK_LENGTH * ENCODER_BLOCK_LENGTH :])
+        if state.output is not None:
+            speech = float(state.output.speech[0].sigmoid().mean())
+        return self._block(embeddings, codes, state, speech), state
+
+    @torch.inference_mode()
+    def flush(self, state: HearingState) -> tuple[HeardBlock, HearingState]:
+        """End the utterance: hear what is left over, end the last run, sum up how it was said.
+
+        Gives no embeddings at all after sound without a word.
+        """
+        left = -len(state.pcm) % ENCODER_BLOCK_LENGTH
+        block, state = self.step(state, torch.zeros(left))
+        embeddings = list(block.embeddings)
+        if state.run is not None:
+            embeddings.append(self._embed(state.run))
+            state = replace(state, run=None, runs=state.runs + 1, last=0)
+        if state.runs and state.output is not None:
+            embeddings.append(self.sum_up(state.output.hidden[0, -1]))
+        return replace(block, embeddings=self._stack(embeddings)), state
+
+    def impression(self, state: HearingState) -> Impression:
+        """How the utterance so far sounded."""
+        if state.output is None:
+            return Impression({})
+        kinds = {}
+        for name, logits in state.output.traits.items():
+            share, index = logits[0, -1].softmax(dim=-1).max(dim=-1)
+            kinds[name] = (TRAITS[name][int(index)], float(share))
+        return Impression(kinds)
+
+    def mix(self, tokens: Tensor, shares: Tensor, prosody: Tensor) -> Tensor:
+        """Embedding of runs: tokens and shares (..., READ_TOKENS), mean prosody (..., PROSODY_WIDTH): (..., D)."""
+        words = (self.embedding[tokens].float() * shares[..., None]).sum(dim=-2)
+        return words + self.say_how(prosody)
+
+    def _read(self, frames: Frames, state: HearingState) -> tuple[list[Tensor], HearingState]:
+        reading = read_frames(self.reader, frames.semantic[0], READ_TOKENS)
+        output, manner = self.manner(frames.semantic, frames.prosody, reading.blank[None], state.manner)
+        ended: list[Run] = []
+        run, last = state.run, state.last
+        for index, best in enumerate(reading.best.tolist()):
+            if run is not None and best != run.best:
+                ended.append(run)
+                run = None
+            if best:
+                here = slice(index, index + 1)
+                parts = (reading.tokens[here], reading.shares[here], frames.prosody[0, here])
+                run = Run(best, 1, *parts) if run is None else longer(run, parts)
+            last = best
+        found = [self._embed(one) for one in ended]
+        state = replace(
+            state,
+            manner=manner,
+            run=run,
+            output=output,
+            frames=state.frames + len(reading.best),
+            runs=state.runs + len(ended),
+            last=last,
+        )
+        return found, state
+
+    def _embed(self, run: Run) -> Tensor:
+        words = (self.embedding[run.tokens].float() * run.shares[..., None]).sum(dim=1).mean(dim=0)
+        return words + self.say_how(run.prosody.mean(dim=0))
+
+    def _block(
+        self, embeddings: list[Tensor], codes: list[Tensor], state: HearingState, speech: float
+    ) -> HeardBlock:
+        finished = 0.0 if state.output is None else float(state.output.finished[0, -1].sigmoid())
+        books = self.listener.codebooks.semantic.codebooks.shape[0]
+        stacked = torch.cat(codes) if codes else torch.zeros(0, books, dtype=torch.long)
+        return HeardBlock(self._stack(embeddings), finished, speech, state.frames, stacked)
+
+    def _stack(self, embeddings: list[Tensor]) -> Tensor:
+        width = self.embedding.shape[1]
+        return torch.stack(embeddings) if embeddings else torch.zeros(0, width)
+
+
+def longer(run: Run, parts: tuple[Tensor, Tensor, Tensor]) -> Run:
+    """A run with one more frame; only the first 25 (two seconds) are kept, so that it stays bounded."""
+    if run.frames >= LONGEST_RUN:
+        return replace(run, frames=run.frames + 1)
+    joined = [torch.cat(pair) for pair in zip((run.tokens, run.shares, run.prosody), parts, strict=True)]
+    return Run(run.best, run.frames + 1, *joined)
+
+
+LONGEST_RUN = 25  # frames

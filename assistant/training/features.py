@@ -1,0 +1,176 @@
+"""What the encoder hears of the training speech, kept, so that everything behind it trains without it.
+
+A set is a folder of shards like the speech itself: ``semantic`` (float16), ``prosody`` and ``timbre`` frames one
+utterance after the other, and a record for each.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from assistant.training.augment import Audio, Wear
+from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus, shard_paths
+from assistant.training.voices import whispered
+from audiocodec.listener import Listener
+from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
+from audiocodec.prosody import STEPS_PER_FRAME
+
+SAMPLE_RATE = 24_000
+SHARD = 256  # utterances
+QUIET_LEVEL, LOUD_LEVEL = -1.75, -1.2  # log10 of the root mean square of the voice
+SLOW_RATE, FAST_RATE = 0.87, 1.17
+LOW_HZ, HIGH_HZ = 135.0, 205.0
+SILENCE_AFTER_S = (0.5, 1.2)
+CUT_PART = 0.35  # of the utterances that are cut off after a word
+
+
+@dataclass(frozen=True, slots=True)
+class HeardUtterance:
+    """One utterance of a set: where its frames lie and what is true of it."""
+
+    offset: int  # frames
+    frames: int
+    speech_start: int  # frame
+    speech_end: int  # first frame after the voice
+    finished: bool  # False where it was cut off after a word
+    text: str
+    kind: str
+    source: str
+    turn: int
+    voice: str
+    traits: dict[str, str]  # see assistant.model.manner.TRAITS
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSet:
+    """All frames of a set."""
+
+    semantic: Tensor  # (N, D) float16
+    prosody: Tensor  # (N, PROSODY_WIDTH)
+    timbre: Tensor  # (N, spectra)
+    records: tuple[HeardUtterance, ...]
+
+    def rows(self, record: HeardUtterance) -> slice:
+        """Where an utterance's frames lie."""
+        return slice(record.offset, record.offset + record.frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An utterance as it will be heard, with its truth."""
+
+    sound: Audio
+    start: int  # samples
+    end: int
+    finished: bool
+    traits: dict[str, str]
+
+
+def prepare(record: Utterance, pcm: NDArray[np.int16], wear: Wear, rng: np.random.Generator) -> Prepared:
+    """Cut some utterances off, make a few whisper, wear them, and say how they sound."""
+    whisper = record.whispered
+    if not whisper and rng.random() < 0.08:
+        pcm, whisper = whispered(pcm, rng), True
+    finished = True
+    ends = record.word_ends[1:-1] if len(record.word_ends) > 2 else ()
+    if record.pauses:
+        counts = [len(pause.split()) for pause in record.pauses]
+        ends = tuple(record.word_ends[n - 1] for n in counts if 0 < n < len(record.word_ends))
+    if ends and rng.random() < (0.6 if record.pauses else CUT_PART):
+        stop = int(ends[int(rng.integers(len(ends)))] + rng.uniform(0, 0.04) * SAMPLE_RATE)
+        fade = np.linspace(1, 0, min(720, stop)) ** 2
+        pcm = pcm[:stop].copy()
+        pcm[len(pcm) - len(fade) :] = (pcm[len(pcm) - len(fade) :] * fade).astype(np.int16)
+        finished = False
+    worn = wear(pcm, rng, SILENCE_AFTER_S)
+    voice = worn.heard[worn.start : worn.end]
+    level = float(np.log10(np.sqrt(np.mean(voice**2)) + 1e-6))
+    rate = record.rate * worn.factor
+    traits = {
+        "rate": "slow" if rate < SLOW_RATE else "fast" if rate > FAST_RATE else "usual",
+        "loudness": "quiet" if level < QUIET_LEVEL else "loud" if level > LOUD_LEVEL else "usual",
+        "voicing": "whispered" if whisper else "voiced",
+    }
+    if finished:
+        traits["intent"] = "question" if record.text.rstrip().endswith("?") else "statement"
+    return Prepared(worn.heard, worn.start, worn.end, finished, traits)
+
+
+def pitch_trait(prosody: Tensor) -> str | None:
+    """Low, middle or high by the median over voiced steps of a clean voice; nothing where too little is voiced."""
+    octaves, voicing = prosody[:, :STEPS_PER_FRAME], prosody[:, STEPS_PER_FRAME : 2 * STEPS_PER_FRAME]
+    voiced = octaves[(voicing > 0.6) & (octaves != 0)]
+    if len(voiced) < 8:
+        return None
+    pitch_hz = 160.0 * 2.0 ** float(voiced.median())
+    return "low" if pitch_hz < LOW_HZ else "high" if pitch_hz > HIGH_HZ else "middle"
+
+
+@torch.inference_mode()
+def hear_corpus(
+    folder: Path, corpus: Path, listener: Listener, wear: Wear, keep: Callable[[Utterance], bool]
+) -> Iterator[int]:
+    """Hear a corpus's utterances into a set, a shard at a time; goes on where it was stopped. Yields the count so far."""
+    folder.mkdir(parents=True, exist_ok=True)
+    audio = CorpusAudio(corpus)
+    records = [record for record in read_corpus(corpus) if keep(record)]
+    done = len(shard_paths(folder))
+    for number in range(done, -(-len(records) // SHARD)):
+        rng = np.random.default_rng((11, number))
+        heard: list[HeardUtterance] = []
+        parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        offset = 0
+        for record in records[number * SHARD : (number + 1) * SHARD]:
+            made = prepare(record, audio(record), wear, rng)
+            raw, clean = hear_whole(listener, made.sound)
+            traits = dict(made.traits)
+            if made.traits["voicing"] == "voiced" and (pitch := pitch_trait(clean)):
+                traits["pitch"] = pitch
+            start, end = made.start // CODEC_HOP_LENGTH, -(-made.end // CODEC_HOP_LENGTH)
+            heard.append(
+                HeardUtterance(offset, len(raw[0]), start, end, made.finished, record.text, record.kind,
+                               record.source, record.turn, record.voice, traits)
+            )  # fmt: skip
+            parts.append(raw)
+            offset += len(raw[0])
+        names = ("semantic", "prosody", "timbre")
+        save_file({name: torch.cat(part) for name, part in zip(names, zip(*parts, strict=True), strict=True)},
+                  folder / f"{number:04d}.safetensors")  # fmt: skip
+        lines = "".join(json.dumps(asdict(record)) + "\n" for record in heard)
+        (folder / f"{number:04d}.jsonl").write_text(lines)
+        yield number * SHARD + len(heard)
+
+
+def hear_whole(listener: Listener, sound: Audio) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+    """Hear one sound in one pass: its frames in half precision, and its prosody."""
+    blocks = -(-len(sound) // ENCODER_BLOCK_LENGTH)
+    pcm = torch.zeros(1, blocks * ENCODER_BLOCK_LENGTH)
+    pcm[0, : len(sound)] = torch.from_numpy(sound)
+    with torch.autocast("cpu", torch.bfloat16):
+        raw, _ = listener.hear(pcm, listener.initial_state(1))
+    return (raw.semantic[0].half(), raw.prosody[0].half(), raw.timbre[0].half()), raw.prosody[0].float()
+
+
+def read_features(*folders: Path) -> FeatureSet:
+    """Read sets as one."""
+    parts: dict[str, list[Tensor]] = {"semantic": [], "prosody": [], "timbre": []}
+    records, base = [], 0
+    for folder in folders:
+        for path in shard_paths(folder):
+            tensors = load_file(path)
+            for name, found in parts.items():
+                found.append(tensors[name])
+            for line in path.with_suffix(".jsonl").read_text().splitlines():
+                fields = json.loads(line)
+                fields["offset"] += base
+                records.append(HeardUtterance(**fields))
+            base += len(tensors["semantic"])
+    semantic, prosody, timbre = (torch.cat(found) for found in parts.values())
+    return FeatureSet(semantic, prosody.float(), timbre.float(), tuple(records))

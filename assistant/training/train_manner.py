@@ -1,0 +1,92 @@
+"""Trains the manner net on frames that the encoder heard: traits, speech or not, finished or not."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from assistant.model.manner import TRAITS, Manner
+from assistant.training.features import FeatureSet, HeardUtterance
+from audiocodec.listener import Codebooks, RawFrames
+from audiocodec.reader import TokenReader
+
+BATCH = 48
+FIRST_JUDGED = 1  # frames of silence after which an end is judged
+
+
+class MannerRecipe:
+    """Trainable: one step is one batch of utterances."""
+
+    def __init__(self, manner: Manner, features: FeatureSet, blanks: Tensor, steps: int) -> None:
+        """``features`` hold what the codes stand for; ``blanks`` (N,) each frame's blank probability."""
+        self.manner, self.features, self.blanks, self.steps = manner, features, blanks, steps
+        self.optimizer = torch.optim.AdamW(manner.parameters(), 2e-3, weight_decay=0.01)
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The net."""
+        return {"manner": self.manner}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Its optimiser."""
+        return {"manner": self.optimizer}
+
+    def step(self, number: int) -> dict[str, float]:
+        """Learn from one batch."""
+        rng = np.random.default_rng((5, number))
+        chosen = [self.features.records[int(i)] for i in rng.integers(len(self.features.records), size=BATCH)]
+        for group in self.optimizer.param_groups:
+            group["lr"] = 2e-3 * min(1.0, (number + 1) / 50) * max(0.03, 1 - number / self.steps)
+        losses = manner_losses(self.manner, self.features, self.blanks, chosen)
+        total = torch.stack(list(losses.values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_(self.manner.parameters(), 1.0)
+        self.optimizer.step()
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+
+def manner_losses(
+    manner: Manner, features: FeatureSet, blanks: Tensor, chosen: list[HeardUtterance]
+) -> dict[str, Tensor]:
+    """Losses of a batch: the end of turn at each silent frame behind the voice, speech at each, traits at the last."""
+    length = max(record.frames for record in chosen)
+    pad = nn.functional.pad
+    rows = [features.rows(record) for record in chosen]
+    semantic = torch.stack([pad(features.semantic[r].float(), (0, 0, 0, length - r.stop + r.start)) for r in rows])
+    prosody = torch.stack([pad(features.prosody[r], (0, 0, 0, length - r.stop + r.start)) for r in rows])
+    blank = torch.stack([pad(blanks[r], (0, length - r.stop + r.start)) for r in rows])
+    output, _ = manner(semantic, prosody, blank, manner.initial_state(len(chosen)))
+    frame = torch.arange(length)[None]
+    start, end, frames = (
+        torch.tensor([getattr(record, name) for record in chosen])[:, None]
+        for name in ("speech_start", "speech_end", "frames")
+    )
+    real, speech = frame < frames, (frame >= start) & (frame < end)
+    judged = real & (frame >= end + FIRST_JUDGED)
+    finished = torch.tensor([float(record.finished) for record in chosen])[:, None].expand_as(judged)
+    binary = nn.functional.binary_cross_entropy_with_logits
+    losses = {
+        "speech": binary(output.speech[real], speech[real].float()),
+        "finished": binary(output.finished[judged], finished[judged]),
+    }
+    last = (frames - 1).squeeze(1)
+    for name, kinds in TRAITS.items():
+        known = [index for index, record in enumerate(chosen) if name in record.traits]
+        if known:
+            logits = output.traits[name][known, last[known]]
+            target = torch.tensor([kinds.index(chosen[index].traits[name]) for index in known])
+            losses[name] = nn.functional.cross_entropy(logits, target)
+    return losses
+
+
+@torch.inference_mode()
+def through_codebooks(books: Codebooks, reader: TokenReader, features: FeatureSet) -> tuple[FeatureSet, Tensor]:
+    """What the codes of a set's frames stand for, and each frame's blank probability."""
+    semantic, prosody, blanks = [], [], []
+    for rows in torch.arange(len(features.semantic)).split(8_192):
+        raw = RawFrames(features.semantic[rows].float()[None], features.prosody[rows][None], features.timbre[rows][None])
+        frames = books(raw)
+        semantic.append(frames.semantic[0].half())
+        prosody.append(frames.prosody[0])
+        blanks.append(reader(frames.semantic)[0].softmax(dim=-1)[:, 0])
+    heard = FeatureSet(torch.cat(semantic), torch.cat(prosody), features.timbre, features.records)
+    return heard, torch.cat(blanks)
