@@ -1,0 +1,1 @@
+"""Speaking: written text and the transformer's hidden states become mel frames and sound, word by word."""
