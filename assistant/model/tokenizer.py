@@ -1,7 +1,7 @@
 """Text to token ids and back; byte-level BPE from a GGUF file's own vocabulary or a hub tokenizer.json.
 
-Markers such as ``<|im_end|>`` are only ever written by id: in text they are ordinary characters, so that nothing a
-user types can close a turn.
+Markers such as ``<|im_end|>`` are only ever written by id: in text they are ordinary characters, so that
+nothing a user types can close a turn.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,0 +1,106 @@
+"""The C side's structures, field by field as in decode.c."""
+
+import ctypes
+
+from torch import Tensor
+
+from assistant.model.quantized import PackedMatrix, QuantizedModel
+
+MAX_ROWS = 64  # per call
+MAX_GROUP_HEADS = 16
+MAX_HEAD_DIM = 256
+
+
+class Matrix(ctypes.Structure):
+    """An int8 matrix."""
+
+    _fields_ = (
+        ("weight", ctypes.c_void_p),
+        ("scale", ctypes.c_void_p),
+        ("rows", ctypes.c_int32),
+        ("columns", ctypes.c_int32),
+    )
+
+
+class Layer(ctypes.Structure):
+    """Weights of one layer."""
+
+    _fields_ = (
+        *((name, Matrix) for name in ("qkv", "o", "gate_up", "down")),
+        *((name, ctypes.c_void_p) for name in ("attention_norm", "ffn_norm", "q_norm", "k_norm", "qkv_bias")),
+    )
+
+
+class Model(ctypes.Structure):
+    """Shape and weights of the model."""
+
+    _fields_ = (
+        *(
+            (name, ctypes.c_int32)
+            for name in ("layers", "width", "heads", "kv_heads", "head_dim", "ffn_width", "vocabulary")
+        ),
+        ("norm_eps", ctypes.c_float),
+        ("layer", ctypes.POINTER(Layer)),
+        ("norm", ctypes.c_void_p),
+        ("head", Matrix),
+    )
+
+
+class Session(ctypes.Structure):
+    """One session's cache and how many rows of the step are its own."""
+
+    _fields_ = (
+        ("keys", ctypes.c_void_p),
+        ("values", ctypes.c_void_p),
+        ("position", ctypes.c_int64),
+        *((name, ctypes.c_int32) for name in ("count", "sinks", "window", "ring")),
+    )
+
+
+class Step(ctypes.Structure):
+    """Everything that one call needs."""
+
+    _fields_ = (
+        ("model", ctypes.POINTER(Model)),
+        ("sessions", ctypes.POINTER(Session)),
+        ("session_count", ctypes.c_int32),
+        ("rows", ctypes.c_int32),
+        ("x", ctypes.c_void_p),
+        ("rotary", ctypes.c_void_p),
+        ("hidden_layer", ctypes.c_int32),
+        ("hidden", ctypes.c_void_p),
+        ("logits", ctypes.c_void_p),
+    )
+
+
+def describe(model: QuantizedModel) -> Model:
+    """Point C structures at a model's tensors; they must outlive the result."""
+    config = model.config
+    layers = (Layer * config.layers)()
+    for target, source in zip(layers, model.layers, strict=True):
+        for name in ("qkv", "o", "gate_up", "down"):
+            setattr(target, name, _matrix(getattr(source, name)))
+        for name in ("attention_norm", "ffn_norm", "q_norm", "k_norm", "qkv_bias"):
+            setattr(target, name, address(getattr(source, name)))
+    return Model(
+        config.layers,
+        config.width,
+        config.heads,
+        config.kv_heads,
+        config.head_dim,
+        config.ffn_width,
+        config.vocabulary,
+        config.norm_eps,
+        ctypes.cast(layers, ctypes.POINTER(Layer)),
+        address(model.norm),
+        _matrix(model.head),
+    )
+
+
+def address(tensor: Tensor | None) -> int | None:
+    """Give a tensor's address, None for none."""
+    return None if tensor is None else tensor.data_ptr()
+
+
+def _matrix(matrix: PackedMatrix) -> Matrix:
+    return Matrix(address(matrix.weight), address(matrix.scale), matrix.rows, matrix.columns)
