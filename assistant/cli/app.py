@@ -1,15 +1,20 @@
 """The ``vivavoce`` command: gathers the verbs and turns errors into one line and an exit code."""
 
+import importlib
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Annotated, TextIO
 
-import click
 import typer
 
-from assistant.cli import models
 from assistant.errors import AssistantError
 
-VERBS = (models,)
+VERBS = ("models",)  # one module each in this package, with register(app)
+TRACEBACK = "--traceback"
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def build() -> typer.Typer:
@@ -20,24 +25,84 @@ def build() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # plain help comes up in half the time
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_options)
     for verb in VERBS:
-        verb.register(app)
+        importlib.import_module(f"assistant.cli.{verb}").register(app)
     return app
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 done, 1 refused with one line on stderr, 2 bad usage."""
-    command = typer.main.get_command(build())
+    """Run one command; 0 done, 1 refused with one line on stderr, 2 bad usage, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        _never_fail_to_encode(stream)
     try:
-        result = command.main(args=None if argv is None else list(argv), standalone_mode=False)
-    except AssistantError as error:
+        result = typer.main.get_command(build()).main(arguments, prog_name="vivavoce", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_closed_pipe()
+        return 1
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except Exception as error:  # the edge of the program: whatever is left over becomes one line
+        return _explain(error, with_traceback=TRACEBACK in arguments)
+    return result if isinstance(result, int) else 0
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=lambda v: _version(v), is_eager=True),
+    ] = False,
+    with_traceback: Annotated[
+        bool, typer.Option(TRACEBACK, help="Show where an unexpected error came from.")
+    ] = False,
+) -> None:
+    """Viva Voce: talk with an assistant that runs on your own machine."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"vivavoce {version('vivavoce')}")
+        except PackageNotFoundError:
+            print("vivavoce (not installed)")
+        raise typer.Exit
+
+
+def _explain(error: Exception, *, with_traceback: bool) -> int:
+    """Print one line about an error and give the exit code."""
+    if with_traceback:
+        traceback.print_exception(error)
+    if isinstance(error, AssistantError):
         print(f"vivavoce: {error}", file=sys.stderr)
         return error.exit_code
-    except click.ClickException as error:
-        error.show()
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "vivavoce"
+        print(
+            f"vivavoce: {error.format_message()} (`{command} --help` shows what is possible)", file=sys.stderr
+        )
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return 130
-    return result if isinstance(result, int) else 0
+    text = str(error).strip().splitlines()
+    what = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    print(f"vivavoce: unexpected {what} (`vivavoce {TRACEBACK} …` shows where)", file=sys.stderr)
+    return 1
+
+
+def _never_fail_to_encode(stream: TextIO) -> None:
+    """A terminal that lacks a character shows an escape instead of ending the program."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure:
+        reconfigure(errors="backslashreplace")
+
+
+def _forget_closed_pipe() -> None:
+    """The reader has left: point stdout at nothing, so that the interpreter's last flush cannot fail too."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Gets bytes: resumable downloads and members of archives. Nothing here decides whether the bytes are right."""
+"""Gets bytes: resumable downloads and members of archives. Whether they are right is decided elsewhere."""
 
 import tarfile
 import time
@@ -65,7 +65,7 @@ def _stream(client: httpx.Client, url: str, part: Path, what: str, reporter: Rep
 
 
 class Archives:
-    """Downloads each archive once and reads members from it; closing it closes the files, ``clear`` removes them.
+    """Downloads each archive once and reads members from it; ``close`` closes the files, ``clear`` removes them.
 
     Args:
         folder: where downloads are kept until they are no longer needed.
@@ -125,7 +125,7 @@ class Archives:
                 return self._zips[key].open(member)
             case NpmMember(member=member):
                 if key not in self._tars:
-                    self._tars[key] = self._stack.enter_context(tarfile.open(self._archive(source)))
+                    self._tars[key] = self._stack.enter_context(tarfile.TarFile.open(self._archive(source)))
                 tar = self._tars[key]
                 inner = next(
                     (entry for entry in tar.getmembers() if entry.name.partition("/")[2] == member), None

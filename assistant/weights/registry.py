@@ -1,4 +1,4 @@
-"""Which servers to ask: pip's configured indexes, npm's registry and the model hub, or their public defaults."""
+"""Which servers to ask: pip's configured indexes, npm's registry, the model hub, or their public defaults."""
 
 import ast
 import os
@@ -37,7 +37,7 @@ class Registries:
 
     @classmethod
     def configured(cls) -> "Registries":
-        """Read what pip, npm and the hub's own client are configured to use. Takes about a second: it runs pip."""
+        """Read what pip, npm and the hub's own client are configured to use. Slow, about a second: runs pip."""
         pip = pip_settings()
         indexes = (
             []
@@ -69,7 +69,7 @@ class Registries:
 
 
 def pip_settings() -> dict[str, str]:
-    """Give pip's own settings (files and environment), later kinds winning; empty when pip cannot be asked."""
+    """Give pip's own settings from its files and the environment; empty when pip cannot be asked."""
     command = [sys.executable, "-m", "pip", "config", "list", "--disable-pip-version-check"]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout

@@ -7,10 +7,11 @@ For everyone who needs weights::
     store.path("smollm2-135m-instruct", "model.gguf")   # one file
     store.path("whisper-tiny.en")                       # the folder with all files of a model
 
-Both return only what matched its sha256, and download it first (with a progress bar on standard error) when it is
-missing; ``offline=True`` refuses instead. Downloads go to ``cache_dir()/models/<name>/``; files that the project
-carries itself are used where they lie, in ``weights/``. A file appears under its name only when it is whole and right:
-it is written beside it, hashed, synced and renamed. One lock per model lets several processes pull at once.
+Both return only what matched its sha256, and download it first (with a progress bar on standard error) when it
+is missing; ``offline=True`` refuses instead. Downloads go to ``cache_dir()/models/<name>/``; files that the
+project carries itself are used where they lie, in ``weights/``. A file appears under its name only when it is
+whole and right: it is written under another one, hashed, synced and renamed. One lock per model lets several
+processes pull at once.
 """
 
 import errno
@@ -29,7 +30,7 @@ import httpx
 from assistant.errors import DownloadError, WeightsError
 from assistant.paths import WEIGHTS, cache_dir
 from assistant.weights import manifest as manifests
-from assistant.weights.fetch import CHUNK, Archives
+from assistant.weights.fetch import Archives
 from assistant.weights.manifest import LocalFile, Manifest, ModelFile
 from assistant.weights.progress import Reporter, Silent, Terminal
 from assistant.weights.registry import Registries
@@ -130,7 +131,7 @@ class Store:
         return State.VERIFIED if found == file.sha256 else State.DAMAGED
 
     def pull(self, model: Manifest, *, check: bool = False) -> None:
-        """Fetch every file of a model that is missing or damaged; with ``check`` hash those that are here again."""
+        """Fetch every file of a model that is missing or damaged; ``check`` hashes again those that are here."""
         if not self._wanted(model, check):
             return
         if self.offline:
@@ -242,7 +243,7 @@ class Store:
 
 
 def _base(place: Path, file: ModelFile) -> Path:
-    """The folder that ``file.name`` is relative to; a local file may have another name, its own folder is meant."""
+    """The folder that ``file.name`` is relative to; for a local file of another name, its own folder."""
     depth = len(Path(file.name).parts)
     return place.parents[depth - 1] if place.parts[-depth:] == Path(file.name).parts else place.parent
 
