@@ -159,7 +159,8 @@ def train(folder: Path, trainable: Trainable, plan: Plan) -> dict[str, float]:
         task = progress.add_task(folder.name, total=plan.steps, completed=first)
         for step in range(first, plan.steps):
             for name, value in trainable.step(step).items():
-                shown[name] = shown.get(name, value) * SHOWN_AVERAGE + value * (1 - SHOWN_AVERAGE)
+                keep = 0.0 if name.startswith("check") else SHOWN_AVERAGE  # checks come seldom and count as they are
+                shown[name] = shown.get(name, value) * keep + value * (1 - keep)
             text = " ".join(f"{name} {value:.3f}" for name, value in shown.items())
             progress.update(task, advance=1, description=f"{folder.name} {text}")
             if (step + 1) % LOG_EVERY == 0:

@@ -51,7 +51,16 @@ class ReaderState:
 
 def clean(text: str) -> str:
     """Unify spaces, quotes and composed characters; one character stays one character."""
-    table = {0x2019: "'", 0x2018: "'", 0x201C: '"', 0x201D: '"', 0x00A0: " ", 0x202F: " ", 0x2011: "-", 0x2212: "−"}
+    table = {
+        0x2019: "'",
+        0x2018: "'",
+        0x201C: '"',
+        0x201D: '"',
+        0x00A0: " ",
+        0x202F: " ",
+        0x2011: "-",
+        0x2212: "−",
+    }
     text = text.translate(table)
     if text.isascii():
         return text
@@ -137,7 +146,9 @@ def spoken(token: str, start: int, before: str, after: str) -> list[Word]:
         return [*opening, Word("", mark, start, end)] if mark else opening
     marks = {index: "," for index in texts.commas}
     marks[len(flat) - 1] = mark
-    return opening + [Word(text, marks.get(i, ""), start, end, capital) for i, (text, capital) in enumerate(flat)]
+    return opening + [
+        Word(text, marks.get(i, ""), start, end, capital) for i, (text, capital) in enumerate(flat)
+    ]
 
 
 def stronger(a: str, b: str) -> str:
@@ -149,5 +160,9 @@ def plain(text: str) -> tuple[str, bool]:
     """Reduce a word to letters of the English alphabet; tells whether it was written with a capital."""
     if len(text) == 1 and text.isascii() and text.isupper():
         return text, True
-    kept = "".join(char for char in unicodedata.normalize("NFKD", text) if char.isascii() and (char.isalpha() or char == "'"))
+    kept = "".join(
+        char
+        for char in unicodedata.normalize("NFKD", text)
+        if char.isascii() and (char.isalpha() or char == "'")
+    )
     return kept.strip("'").lower(), kept[:1].isupper()

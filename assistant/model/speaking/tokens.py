@@ -9,10 +9,14 @@ from assistant.model.speaking import written_forms as forms
 
 NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 TIME_AFTER = re.compile(r"^(?:[ap]\.?m\.?|o'clock)\b", re.IGNORECASE)
-MONTH = re.compile(r"^(?:" + "|".join(say.MONTHS) + r"|(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.?)$")
+MONTH = re.compile(
+    r"^(?:" + "|".join(say.MONTHS) + r"|(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.?)$"
+)
 ACRONYM = re.compile(r"^[A-Z]{2,5}(?:'?s)?$")
 VOWELS = frozenset("AEIOUYaeiouy")
-LINK = re.compile(r"(?:https?://|www\.)\S+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\w[\w-]*(?:\.[\w-]+)*\.(?:com|org|net|io|edu|gov|uk|de)\b\S*")
+LINK = re.compile(
+    r"(?:https?://|www\.)\S+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\w[\w-]*(?:\.[\w-]+)*\.(?:com|org|net|io|edu|gov|uk|de)\b\S*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,9 @@ def say_token(core: str, context: Context) -> Said:
     mark = context.mark
     lower = core.lower()
     if lower in forms.DOTTED or lower.rstrip(".") in forms.DOTTED:
-        return Said(list(forms.DOTTED[lower.rstrip(".")]), "" if mark == "." and context.after[:1].islower() else mark)
+        return Said(
+            list(forms.DOTTED[lower.rstrip(".")]), "" if mark == "." and context.after[:1].islower() else mark
+        )
     short = abbreviation(core, context)
     if short is not None:
         return short
@@ -64,13 +70,26 @@ def abbreviation(core: str, context: Context) -> Said | None:
     """Say a short form, if it is one; its own full stop is no end of a sentence."""
     lower, mark = core.lower(), context.mark
     name_follows = context.after[:1].isupper()
-    if lower in forms.TITLES and core[0].isupper() and (name_follows or lower in forms.ALWAYS_SHORT) and mark in {"", "."}:
+    if (
+        lower in forms.TITLES
+        and core[0].isupper()
+        and (name_follows or lower in forms.ALWAYS_SHORT)
+        and mark in {"", "."}
+    ):
         return Said([forms.TITLES[lower]], "")
     if lower == "st" and mark in {"", "."}:
-        return Said(["saint"], "") if name_follows and context.before[:1].islower() | (context.before == "") else Said(["street"], "" if context.after[:1].islower() else mark)
+        return (
+            Said(["saint"], "")
+            if name_follows and context.before[:1].islower() | (context.before == "")
+            else Said(["street"], "" if context.after[:1].islower() else mark)
+        )
     if lower == "no" and mark == "." and context.after[:1].isdecimal():
         return Said(["number"], "")
-    if lower in forms.SHORT and mark == "." and core[0].isupper() == (lower in SHORT_CAPITAL or core[0].isupper()):
+    if (
+        lower in forms.SHORT
+        and mark == "."
+        and core[0].isupper() == (lower in SHORT_CAPITAL or core[0].isupper())
+    ):
         if lower in COMMON_WORDS and (not context.after or name_follows):
             return None
         return Said([forms.SHORT[lower]], "" if context.after else mark)
@@ -79,15 +98,35 @@ def abbreviation(core: str, context: Context) -> Said | None:
     return None
 
 
-SHORT_CAPITAL = frozenset("jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun".split())
-COMMON_WORDS = frozenset("sun sat mar wed max min fig ch mon est inc".split())  # also whole words at a sentence's end
+SHORT_CAPITAL = frozenset(
+    "jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun".split()
+)
+COMMON_WORDS = frozenset(
+    "sun sat mar wed max min fig ch mon est inc".split()
+)  # also whole words at a sentence's end
 
 
 def number_or_year(text: str, context: Context) -> list[str]:
     """Say a whole number; four digits without a comma may be a year."""
     if re.fullmatch(r"1[1-9]\d\d|20\d\d", text):
-        lone = not re.match(r"^[a-z°%]", context.after) or context.after in {"and", "to", "was", "when", "with", "or", "the", "in", "by", "on", "is"}
-        told = context.before.lower() in forms.YEAR_BEFORE or MONTH.match(context.before) or context.before.endswith(",")
+        lone = not re.match(r"^[a-z°%]", context.after) or context.after in {
+            "and",
+            "to",
+            "was",
+            "when",
+            "with",
+            "or",
+            "the",
+            "in",
+            "by",
+            "on",
+            "is",
+        }
+        told = (
+            context.before.lower() in forms.YEAR_BEFORE
+            or MONTH.match(context.before)
+            or context.before.endswith(",")
+        )
         if told or lone:
             return say.year(text)
     return say.number(text)
@@ -142,7 +181,11 @@ def letters(core: str) -> list[str]:
     """Say a token without digits."""
     if core in forms.SYMBOLS:
         return list(forms.SYMBOLS[core])
-    if ACRONYM.match(core) and core.rstrip("s'") not in forms.CAPITAL_WORDS and core not in forms.CAPITAL_WORDS:
+    if (
+        ACRONYM.match(core)
+        and core.rstrip("s'") not in forms.CAPITAL_WORDS
+        and core not in forms.CAPITAL_WORDS
+    ):
         return spell(core)
     if core.lower() in forms.SPELLED:
         return spell(core.upper())
@@ -196,7 +239,15 @@ def link(core: str) -> list[str]:
     """Say an address."""
     core = re.sub(r"^https?://", "", core).rstrip("/")
     words: list[str] = []
-    names = {".": "dot", "@": "at", "/": "slash", "-": "dash", "_": "underscore", ":": "colon", "?": "question"}
+    names = {
+        ".": "dot",
+        "@": "at",
+        "/": "slash",
+        "-": "dash",
+        "_": "underscore",
+        ":": "colon",
+        "?": "question",
+    }
     for piece in re.findall(r"[A-Za-z]+|\d+|\S", core):
         if piece.isdecimal():
             words += say.digits(piece) if len(piece) > 4 else say.number(piece)
@@ -226,7 +277,9 @@ def _hour(match: re.Match[str], context: Context) -> list[str]:
 
 def _money(match: re.Match[str], context: Context) -> list[str]:
     unit, cent = forms.CURRENCIES[match[2]]
-    scale = {"k": "thousand", "m": "million", "b": "billion", "bn": "billion"}.get((match[4] or "").lower(), "")
+    scale = {"k": "thousand", "m": "million", "b": "billion", "bn": "billion"}.get(
+        (match[4] or "").lower(), ""
+    )
     sign = ["minus"] if match[1] else []
     if scale:
         return [*sign, *say.number(match[3]), scale, unit[1]]

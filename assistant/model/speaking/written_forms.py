@@ -63,12 +63,16 @@ CAPITAL_WORDS = frozenset(
     "NASA NATO UNICEF UNESCO OPEC AIDS LASER RADAR SCUBA COVID PIN RAM ROM JPEG GIF OK FIFA UEFA NAFTA SIM LEGO IKEA "
     "ASAP SWAT VIVA TED YOLO".split()
 )
-SPELLED = frozenset("tv pc dvd cd gps usb html css url faq diy ceo dna rna uk usa eu bbc cnn fbi cia mp".split())
+SPELLED = frozenset(
+    "tv pc dvd cd gps usb html css url faq diy ceo dna rna uk usa eu bbc cnn fbi cia mp".split()
+)
 ROMAN = {
     "II": 2, "III": 3, "IV": 4, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "XI": 11, "XII": 12, "XIII": 13, "XIV": 14,
     "XV": 15, "XVI": 16, "XVII": 17, "XVIII": 18, "XIX": 19, "XX": 20,
 }  # fmt: skip
-COUNTED = frozenset("war chapter part act volume type phase book section stage level mark episode appendix grade".split())
+COUNTED = frozenset(
+    "war chapter part act volume type phase book section stage level mark episode appendix grade".split()
+)
 YEAR_BEFORE = frozenset("in since by until from before after around year of early late mid circa".split())
 LETTER_PLURALS = dict(
     zip(

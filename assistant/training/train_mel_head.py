@@ -1,0 +1,162 @@
+"""Recipe of the mel head: pronunciation, durations, energy, pitch and mel together, with the teacher's truth."""
+
+import copy
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+from torch.optim import AdamW, Optimizer
+
+from assistant.model.speaking.config import MelHeadConfig
+from assistant.model.speaking.frames import places, stretch
+from assistant.model.speaking.head import MelHead
+from assistant.model.speaking.pronouncer import spelling
+from assistant.training import runs
+from assistant.training.voice_batches import Batch, Entry, Example, draw, lay_out
+from audiocodec.source import LOWEST_HZ
+from audiocodec.vocoder import PITCH_REFERENCE_HZ
+
+CHECK_EVERY = 200  # steps
+
+
+@dataclass(frozen=True, slots=True)
+class MelHeadPlan:
+    """Settings of the recipe."""
+
+    steps: int = 3_000
+    batch: int = 12
+    lexicon_batch: int = 96
+    rate: float = 1.2e-3
+    state_dropout: float = 0.15  # the transformer will be tuned further: do not lean on single numbers of it
+    blind: float = 0.1  # part of the words that are read without token state
+    seed: int = 0
+
+
+def pronunciation_loss(scores: Tensor, phones: list[list[int]] | list[tuple[int, ...]]) -> Tensor:
+    """Connectionist temporal classification of (N, places, classes) scores, per phone."""
+    lengths = torch.tensor([len(row) for row in phones])
+    targets = torch.tensor([phone for row in phones for phone in row])
+    logs = scores.float().log_softmax(-1).transpose(0, 1)
+    sizes = torch.full((scores.shape[0],), scores.shape[1], dtype=torch.int64)
+    loss = functional.ctc_loss(logs, targets, sizes, lengths, reduction="none", zero_infinity=True)
+    return loss.sum() / lengths.sum()
+
+
+def frame_difference(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
+    """Mean distance of mel frames (B, T, M), and of their changes over time and over bins."""
+    count = mask.sum() * a.shape[-1]
+    level = ((a - b).abs() * mask).sum() / count
+    steps = (((a - b)[:, 1:] - (a - b)[:, :-1]).abs() * mask[:, 1:]).sum() / count
+    slopes = (((a - b)[..., 1:] - (a - b)[..., :-1]).abs() * mask).sum() / count
+    return level + 0.3 * (steps + slopes)
+
+
+class MelHeadRecipe:
+    """Trains a mel head; see ``runs.train``."""
+
+    def __init__(
+        self, config: MelHeadConfig, plan: MelHeadPlan, examples: list[Example], entries: list[Entry], device: torch.device
+    ) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan, self.entries, self.device = plan, entries, device
+        kept = max(1, len(examples) // 100)
+        self.checks, self.examples = examples[:kept], examples[kept:]
+        self.head = MelHead(config).to(device)
+        self.average = copy.deepcopy(self.head)
+        self.optimizer = AdamW(self.head.parameters(), plan.rate, betas=(0.9, 0.98), weight_decay=0.01)
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Nets to be kept."""
+        return {"head": self.head, "average": self.average}
+
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        """Optimisers to be kept."""
+        return {"head": self.optimizer}
+
+    def losses(self, head: MelHead, batch: Batch) -> dict[str, Tensor]:
+        """All losses of one batch."""
+        scores = head.pronouncer(batch.spelled, batch.capitals, batch.states)
+        x, summary = head.prosody.encode(batch.window, batch.word_styles, batch.states, batch.next_states)
+        memory, _ = head.prosody.memory(pad_sequence(summary.split(batch.words_per_sentence), batch_first=True))
+        memory = torch.cat([row[:count] for row, count in zip(memory, batch.words_per_sentence, strict=True)])
+        prosody = head.prosody.decide(batch.window, x, memory)
+
+        spans = torch.log2(batch.spans * batch.rates + 0.3)
+        rows = torch.cat([stretch(prosody.features.float(), batch.spans), places(batch.spans)], dim=-1)
+        features = pad_sequence(rows.split(batch.frames_per_sentence), batch_first=True)
+        f0 = pad_sequence(batch.f0.split(batch.frames_per_sentence), batch_first=True)
+        mel = pad_sequence(batch.mel.split(batch.frames_per_sentence), batch_first=True)
+        frames = torch.tensor(batch.frames_per_sentence)
+        mask = (torch.arange(f0.shape[1]) < frames[:, None])[..., None].float()
+        energy = unit_energy(batch.mel, batch.spans)
+        loud = pad_sequence(stretch(energy, batch.spans).split(batch.frames_per_sentence), batch_first=True)
+        pitches = pad_sequence(batch.pitches.split(batch.frames_per_sentence), batch_first=True, padding_value=1.0)
+
+        state = head.frames.initial_state(len(frames))
+        heard, _ = head.frames.intone(features, state.pitch)
+        made, _ = head.frames.paint(features, f0, loud, batch.styles, state.mel)
+        voiced = ((f0 > LOWEST_HZ) * mask[..., 0]).float()
+        height = torch.log2(f0.clamp_min(LOWEST_HZ) / pitches / PITCH_REFERENCE_HZ)
+        gates = functional.binary_cross_entropy_with_logits(heard[..., 1].float(), voiced, reduction="none")
+        return {
+            "phones": pronunciation_loss(scores, batch.phones),
+            "spans": functional.smooth_l1_loss(prosody.log_spans.float(), spans, beta=0.2),
+            "energy": (prosody.energy.float() - energy).abs().mean(),
+            "pitch": ((heard[..., 0].float() - height).abs() * voiced).sum() / voiced.sum().clamp_min(1),
+            "voicing": (gates * mask[..., 0]).sum() / mask.sum(),
+            "mel": frame_difference(made, mel, mask),
+        }
+
+    def words_alone(self, head: MelHead, rng: random.Random) -> Tensor:
+        """Loss of words from the lexicon, without a sentence."""
+        entries = rng.choices(self.entries, k=self.plan.lexicon_batch)
+        spelled = spelling([("", entry.word, "") for entry in entries])
+        capitals = torch.tensor([int(entry.capital) for entry in entries])
+        return pronunciation_loss(head.pronouncer(spelled, capitals, None), [entry.phones for entry in entries])
+
+    def step(self, number: int) -> dict[str, float]:
+        """Take one step and give its losses."""
+        plan = self.plan
+        rng = runs.seed_step(plan.seed, number)
+        batch = lay_out(draw(self.examples, plan.batch, plan.seed, number))
+        dropped(batch, plan)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            losses = self.losses(self.head, batch)
+            losses["lexicon"] = self.words_alone(self.head, rng)
+        weights = {"phones": 0.5, "lexicon": 0.5, "spans": 1.0, "energy": 0.3, "pitch": 3.0, "voicing": 0.5, "mel": 1.5}
+        total = torch.stack([losses[name] * weight for name, weight in weights.items()]).sum()
+        runs.set_rate(self.optimizer, plan.rate * runs.cosine(number, plan.steps))
+        self.optimizer.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_(self.head.parameters(), 1.0)
+        self.optimizer.step()
+        runs.follow(self.average, self.head, number)
+        shown = {name: loss.item() for name, loss in losses.items()}
+        return shown | self.check() if (number + 1) % CHECK_EVERY == 0 else shown
+
+    @torch.no_grad()
+    def check(self) -> dict[str, float]:
+        """Losses of the averaged net on sentences put aside, and the part of their words with a wrong phone."""
+        batch = lay_out(self.checks[:40])
+        losses = {f"check_{name}": loss.item() for name, loss in self.losses(self.average, batch).items()}
+        said = self.average.pronouncer.pronounce(batch.spelled, batch.capitals, batch.states)
+        wrong = sum(a != b for a, b in zip(said, batch.phones, strict=True)) / len(said)
+        return losses | {"check_wrong_words": wrong}
+
+
+def unit_energy(mel: Tensor, spans: Tensor) -> Tensor:
+    """Mean log mel of every unit's frames, (units,)."""
+    owner = torch.arange(len(spans)).repeat_interleave(spans)
+    total = torch.zeros(len(spans)).index_add_(0, owner, mel.mean(dim=-1))
+    return total / spans.clamp_min(1)
+
+
+def dropped(batch: Batch, plan: MelHeadPlan) -> None:
+    """Hide parts of the token states, in place."""
+    for states in (batch.states, batch.next_states):
+        states.copy_(functional.dropout(states, plan.state_dropout))
+        states[torch.rand(len(states)) < plan.blind] = 0
