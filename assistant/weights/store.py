@@ -7,8 +7,8 @@ For everyone who needs weights::
     store.path("smollm2-135m-instruct", "model.gguf")   # one file
     store.path("whisper-tiny.en")                       # the folder with all files of a model
 
-Both return only what matched its sha256, and download it first (with a progress bar on standard error) when it
-is missing; ``offline=True`` refuses instead. Downloads go to ``cache_dir()/models/<name>/``; files that the
+Both return only what matched its sha256, and download it first (progress bar on standard error) when it is
+missing; ``offline=True`` refuses instead. Downloads go to ``cache_dir()/models/<name>/``; files that the
 project carries itself are used where they lie, in ``weights/``. A file appears under its name only when it is
 whole and right: it is written under another one, hashed, synced and renamed. One lock per model lets several
 processes pull at once.
@@ -131,7 +131,7 @@ class Store:
         return State.VERIFIED if found == file.sha256 else State.DAMAGED
 
     def pull(self, model: Manifest, *, check: bool = False) -> None:
-        """Fetch every file of a model that is missing or damaged; ``check`` hashes again those that are here."""
+        """Fetch every file of a model that is missing or damaged; ``check`` hashes the others again."""
         if not self._wanted(model, check):
             return
         if self.offline:
