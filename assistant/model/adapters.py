@@ -1,4 +1,6 @@
-"""Low-rank adapters: what joint training changed in the transformer, small enough to ship, merged when it is loaded."""
+"""Low-rank adapters: what joint training changed in the transformer, small enough to ship, merged when it is
+loaded.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +19,8 @@ ROWS, ROW_TOKENS = "rows", "row_tokens"  # embedding rows that were learned, and
 class Adapter:
     """Named low-rank changes of linear layers and a few learned embedding rows.
 
-    ``matrices`` maps a layer's name (``blocks.3.attention.q``) to (down (r, in), up (out, r)); the change of its
-    weight is up @ down. Source: Hu et al. 2021, arXiv:2106.09685; the scale is folded into ``up``.
+    ``matrices`` maps a layer's name (``blocks.3.attention.q``) to (down (r, in), up (out, r)); the change of
+    its weight is up @ down. Source: Hu et al. 2021, arXiv:2106.09685; the scale is folded into ``up``.
     """
 
     matrices: Mapping[str, tuple[Tensor, Tensor]]

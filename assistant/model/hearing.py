@@ -1,9 +1,9 @@
 """From sound to what the transformer reads: codec frames become embeddings while the person still speaks.
 
-Neighbouring frames with the same best token are one run; a run becomes one embedding: the expected token under the
-frames' own probabilities, plus a projection of how it was said. After the last run of an utterance one more
-embedding sums up how the whole was said. Blocks are 160 ms; sound may come in pieces of any size, and the
-result does not depend on the pieces.
+Neighbouring frames with the same best token are one run; a run becomes one embedding: the expected token
+under the frames' own probabilities, plus a projection of how it was said. After the last run of an utterance
+one more embedding sums up how the whole was said. Blocks are 160 ms; sound may come in pieces of any size,
+and the result does not depend on the pieces.
 """
 
 from dataclasses import dataclass, replace
@@ -34,7 +34,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class HearingState:
-    """What a stream of sound carries; values only, so that a copy is a reference and a rewind is an older value."""
+    """What a stream of sound carries; values only, so that a copy is a reference and a rewind is an older
+    value.
+    """
 
     pcm: Tensor  # (samples,) at 24 kHz, less than a block
     listener: ListenerState
@@ -67,8 +69,12 @@ class Impression:
 class Hearing(nn.Module):
     """Everything between samples and the transformer's input."""
 
-    def __init__(self, listener: Listener, reader: TokenReader, embedding: Tensor, config: MannerConfig) -> None:
-        """``embedding`` (vocabulary, D) is the transformer's own, not trained here and not stored with this."""
+    def __init__(
+        self, listener: Listener, reader: TokenReader, embedding: Tensor, config: MannerConfig
+    ) -> None:
+        """``embedding`` (vocabulary, D) is the transformer's own, not trained here and not
+        stored with this.
+        """
         super().__init__()
         self.listener, self.reader = listener, reader
         self.manner = Manner(config)
@@ -88,7 +94,9 @@ class Hearing(nn.Module):
 
     @torch.inference_mode()
     def step(self, state: HearingState, pcm: Tensor) -> tuple[HeardBlock, HearingState]:
-        """Hear (n,) float samples in [-1, 1] at 24 kHz, any number; encodes whole blocks and keeps the rest."""
+        """Hear (n,) float samples in [-1, 1] at 24 kHz, any number; encodes whole blocks and
+        keeps the rest.
+        """
         pcm = torch.cat([state.pcm, torch.nan_to_num(pcm.float(), posinf=1.0, neginf=-1.0).clamp(-1, 1)])
         embeddings: list[Tensor] = []
         codes: list[Tensor] = []
@@ -129,11 +137,6 @@ class Hearing(nn.Module):
             kinds[name] = (TRAITS[name][int(index)], float(share))
         return Impression(kinds)
 
-    def mix(self, tokens: Tensor, shares: Tensor, prosody: Tensor) -> Tensor:
-        """Embedding of runs: tokens and shares (..., READ_TOKENS), mean prosody (..., PROSODY_WIDTH): (..., D)."""
-        words = (self.embedding[tokens].float() * shares[..., None]).sum(dim=-2)
-        return words + self.say_how(prosody)
-
     def _read(self, frames: Frames, state: HearingState) -> tuple[list[Tensor], HearingState]:
         reading = read_frames(self.reader, frames.semantic[0], READ_TOKENS)
         output, manner = self.manner(frames.semantic, frames.prosody, reading.blank[None], state.manner)
@@ -162,7 +165,8 @@ class Hearing(nn.Module):
 
     def _embed(self, run: Run) -> Tensor:
         words = (self.embedding[run.tokens].float() * run.shares[..., None]).sum(dim=1).mean(dim=0)
-        return words + self.say_how(run.prosody.mean(dim=0))
+        how: Tensor = self.say_how(run.prosody.mean(dim=0))
+        return words + how
 
     def _block(
         self, embeddings: list[Tensor], codes: list[Tensor], state: HearingState, speech: float

@@ -49,13 +49,17 @@ class Manner(nn.Module):
         self.cell = nn.GRU(config.hidden, config.hidden, batch_first=True)
         self.finished = nn.Linear(config.hidden, 1)
         self.speech = nn.Linear(config.hidden, 1)
-        self.traits = nn.ModuleDict({name: nn.Linear(config.hidden, len(kinds)) for name, kinds in TRAITS.items()})
+        self.traits = nn.ModuleDict(
+            {name: nn.Linear(config.hidden, len(kinds)) for name, kinds in TRAITS.items()}
+        )
 
     def initial_state(self, batch: int) -> Tensor:
         """Nothing heard."""
         return torch.zeros(1, batch, self.config.hidden)
 
-    def forward(self, semantic: Tensor, prosody: Tensor, blank: Tensor, state: Tensor) -> tuple[MannerOutput, Tensor]:
+    def forward(
+        self, semantic: Tensor, prosody: Tensor, blank: Tensor, state: Tensor
+    ) -> tuple[MannerOutput, Tensor]:
         """Read frames.
 
         Args:

@@ -18,4 +18,5 @@ class TurnHead(nn.Module):
     def forward(self, hidden: Tensor, manner: Tensor) -> Tensor:
         """Logits (...) of hidden states (..., D) after the final norm and the manner's logits (...)."""
         words = self.words(hidden).squeeze(-1)
-        return self.weights[0] * words + self.weights[1] * manner + self.weights[2]
+        logits: Tensor = self.weights[0] * words + self.weights[1] * manner + self.weights[2]
+        return logits

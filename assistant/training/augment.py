@@ -28,7 +28,10 @@ def hum(samples: int, rng: np.random.Generator) -> Audio:
     """Mains hum with its harmonics."""
     time = np.arange(samples) / SAMPLE_RATE
     base = rng.choice([50.0, 60.0])
-    parts = [rng.uniform(0, 1) / order * np.sin(2 * np.pi * base * order * time + rng.uniform(0, 6)) for order in range(1, 9)]
+    parts = [
+        rng.uniform(0, 1) / order * np.sin(2 * np.pi * base * order * time + rng.uniform(0, 6))
+        for order in range(1, 9)
+    ]
     return np.asarray(sum(parts) + 0.02 * coloured_noise(samples, 0.0, rng), np.float32)
 
 
@@ -108,8 +111,9 @@ class Worn:
 class Wear:
     """Draws rooms, noises and devices for utterances."""
 
-    def __init__(self, rooms: Path, voices: list[Audio], seed: int = 0) -> None:
-        """``voices`` become babble."""
+    def __init__(self, rooms: Path, voices: list[Audio], seed: int = 0, strength: float = 1.0) -> None:
+        """``voices`` become babble; ``strength`` 0..1 is how much of all this happens."""
+        self.strength = strength
         rng, samples = np.random.default_rng(seed), int(NOISE_S * SAMPLE_RATE)
         self.rooms = recorded_rooms(rooms) + [room(rng) for _ in range(60)]
         noises = [coloured_noise(samples, slope, rng) for slope in (0.0, 0.5, 1.0, 1.0, 1.5, 2.0)]
@@ -130,8 +134,10 @@ class Wear:
         for _ in range(1 + int(rng.random() < 0.3)):
             source = self.noises[int(rng.integers(len(self.noises)))]
             start = int(rng.integers(len(source)))
-            out += rng.uniform(0.3, 1) * np.resize(np.roll(source, -start)[: min(samples, len(source))], samples)
-        return out / (np.sqrt(np.mean(out**2)) + 1e-9)
+            out += rng.uniform(0.3, 1) * np.resize(
+                np.roll(source, -start)[: min(samples, len(source))], samples
+            )
+        return np.asarray(out / (np.sqrt(np.mean(out**2)) + 1e-9), np.float32)
 
     def __call__(
         self, pcm: NDArray[np.int16], rng: np.random.Generator, after_s: tuple[float, float] = (0.4, 0.8)
@@ -140,24 +146,28 @@ class Wear:
         voice = pcm.astype(np.float32) / 32_768
         factor = float(rng.uniform(0.86, 1.16)) if rng.random() < 0.6 else 1.0
         if factor != 1.0:
-            voice = np.interp(np.arange(0, len(voice) - 1, factor), np.arange(len(voice)), voice).astype(np.float32)
+            voice = np.interp(np.arange(0, len(voice) - 1, factor), np.arange(len(voice)), voice).astype(
+                np.float32
+            )
         before, after = int(rng.uniform(0.05, 0.6) * SAMPLE_RATE), int(rng.uniform(*after_s) * SAMPLE_RATE)
-        clean = np.pad(voice, (before, after))
-        heard = clean
-        if rng.random() < 0.35:
+        clean: Audio = np.pad(voice, (before, after))
+        heard: Audio = clean
+        if rng.random() < 0.35 * self.strength:
             heard = convolve(heard, self.rooms[int(rng.integers(len(self.rooms)))])
         level = float(np.sqrt(np.mean(heard[before : before + len(voice)] ** 2))) + 1e-6
-        if rng.random() < 0.5:
+        if rng.random() < 0.5 * self.strength:
             heard = heard + self.noise(len(heard), rng) * level * 10 ** (-rng.uniform(3, 35) / 20)
         else:
             hiss = rng.standard_normal(len(heard), dtype=np.float32)
             heard = heard + hiss * 10 ** (-rng.uniform(70, 100) / 20)
-        if rng.random() < 0.06:
+        if rng.random() < 0.06 * self.strength:
             limit = float(np.abs(heard).max()) * rng.uniform(0.15, 0.7)
             heard = np.clip(heard, -limit, limit)
-        heard = heard * 10 ** (-rng.uniform(0, 30) / 20)
-        if rng.random() < 0.06:
-            heard = np.sign(heard) * (np.round(np.sqrt(np.abs(heard)) * 40) / 40) ** 2  # a coarse companding codec
+        heard = heard * 10 ** (-rng.uniform(0, 10 + 20 * self.strength) / 20)
+        if rng.random() < 0.06 * self.strength:
+            heard = (
+                np.sign(heard) * (np.round(np.sqrt(np.abs(heard)) * 40) / 40) ** 2
+            )  # a coarse companding codec
         return Worn(heard.astype(np.float32), clean, before, before + len(voice), factor)
 
     def nothing(self, samples: int, rng: np.random.Generator) -> Audio:

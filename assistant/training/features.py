@@ -1,7 +1,7 @@
 """What the encoder hears of the training speech, kept, so that everything behind it trains without it.
 
-A set is a folder of shards like the speech itself: ``semantic`` (float16), ``prosody`` and ``timbre`` frames one
-utterance after the other, and a record for each.
+A set is a folder of shards like the speech itself: ``semantic`` (float16), ``prosody`` and ``timbre`` frames
+one utterance after the other, and a record for each.
 """
 
 import json
@@ -104,7 +104,9 @@ def prepare(record: Utterance, pcm: NDArray[np.int16], wear: Wear, rng: np.rando
 
 
 def pitch_trait(prosody: Tensor) -> str | None:
-    """Low, middle or high by the median over voiced steps of a clean voice; nothing where too little is voiced."""
+    """Low, middle or high by the median over voiced steps of a clean voice; nothing where too little is
+    voiced.
+    """
     octaves, voicing = prosody[:, :STEPS_PER_FRAME], prosody[:, STEPS_PER_FRAME : 2 * STEPS_PER_FRAME]
     voiced = octaves[(voicing > 0.6) & (octaves != 0)]
     if len(voiced) < 8:
@@ -117,7 +119,9 @@ def pitch_trait(prosody: Tensor) -> str | None:
 def hear_corpus(
     folder: Path, corpus: Path, listener: Listener, wear: Wear, keep: Callable[[Utterance], bool]
 ) -> Iterator[int]:
-    """Hear a corpus's utterances into a set, a shard at a time; goes on where it was stopped. Yields the count so far."""
+    """Hear a corpus's utterances into a set, a shard at a time; goes on where it was stopped. Yields the
+    count so far.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     audio = CorpusAudio(corpus)
     records = [record for record in read_corpus(corpus) if keep(record)]

@@ -1,7 +1,7 @@
 """Training speech: made once by packaged voices, kept outside the repository, read by the training commands.
 
-A corpus is a folder of shards: ``NNNN.safetensors`` holds ``pcm`` (int16, mono, 24 kHz, utterances one after the
-other) and ``NNNN.jsonl`` one record an utterance: where it lies, its text, and how it was said.
+A corpus is a folder of shards: ``NNNN.safetensors`` holds ``pcm`` (int16, mono, 24 kHz, utterances one after
+the other) and ``NNNN.jsonl`` one record an utterance: where it lies, its text, and how it was said.
 """
 
 import json
@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,9 @@ def write_shard(folder: Path, number: int, spoken: list[tuple[Line, str, Spoken]
     return float(offsets[-1]) / SAMPLE_RATE
 
 
-def make_corpus(folder: Path, maker: Maker, lines: list[Line], hours: float, seed: int = 0) -> Iterator[float]:
+def make_corpus(
+    folder: Path, maker: Maker, lines: list[Line], hours: float, seed: int = 0
+) -> Iterator[float]:
     """Speak lines in random order until a corpus holds ``hours``; yields the hours so far after every shard.
 
     An interrupted run goes on after its last whole shard. One sentence in ten is scrambled.
@@ -109,12 +112,14 @@ class CorpusAudio:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.open: dict[int, object] = {}
+        self.open: dict[int, Any] = {}
+        self.opener: Any = safe_open  # its stubs lack types
 
     def __call__(self, record: Utterance) -> NDArray[np.int16]:
         """Give an utterance's samples, int16 at 24 kHz."""
         if record.shard not in self.open:
             path = self.folder / f"{record.shard:04d}.safetensors"
-            self.open[record.shard] = safe_open(path, framework="np").__enter__().get_slice("pcm")
+            self.open[record.shard] = self.opener(path, framework="np").get_slice("pcm")
         part = self.open[record.shard]
-        return np.asarray(part[record.offset : record.offset + record.length])  # type: ignore[index]  # no stubs for slices
+        # no stubs for slices
+        return np.asarray(part[record.offset : record.offset + record.length])

@@ -16,7 +16,31 @@ TEST_PART = 20  # one dialogue in so many is put aside, chosen by its id
 TEST_CUTOFF_PART = 10  # one cut-off record in so many is put aside, chosen by its text
 WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
 QUESTION_WORDS = frozenset(
-    "what who where when why how which whose is are am was were do does did can could will would should have has".split()
+    [
+        "what",
+        "who",
+        "where",
+        "when",
+        "why",
+        "how",
+        "which",
+        "whose",
+        "is",
+        "are",
+        "am",
+        "was",
+        "were",
+        "do",
+        "does",
+        "did",
+        "can",
+        "could",
+        "will",
+        "would",
+        "should",
+        "have",
+        "has",
+    ]
 )
 
 
@@ -86,11 +110,17 @@ def always_capital(texts: list[str]) -> frozenset[str]:
     for text in texts:
         for match in list(WORD.finditer(text))[1:]:
             before = text[: match.start()].rstrip()
-            if before and before[-1] in ".?!\"":
+            if before and before[-1] in '.?!"':
                 continue
             word = match.group()
             (capital if word[0].isupper() else small)[word.lower()] += 1
-    return frozenset(word for word, count in capital.items() if count > 2 * small[word]) | {"i", "i'm", "i'll", "i've", "i'd"}
+    return frozenset(word for word, count in capital.items() if count > 2 * small[word]) | {
+        "i",
+        "i'm",
+        "i'll",
+        "i've",
+        "i'd",
+    }
 
 
 def spoken_form(text: str, names: frozenset[str]) -> str:

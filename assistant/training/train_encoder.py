@@ -1,4 +1,5 @@
-"""Trains the streaming encoder: distilled from Whisper's while it learns to write words into the model's space.
+"""Trains the streaming encoder: distilled from Whisper's while it learns to write words into the model's
+space.
 
 The loss is CTC whose output matrix is the language model's own token embedding, frozen, rows normalised, so
 that a projected frame lies where the model looks for the token that is heard. Only rows that occur in
@@ -21,12 +22,18 @@ from assistant.training.texts import spoken_form
 from assistant.training.whisper_start import WhisperTeacher, teacher_mel
 from audiocodec.encoder import Encoder
 from audiocodec.front_end import REFERENCE_FLOOR, FrontEnd, normalise
-from audiocodec.reader import TokenReader
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
+from audiocodec.reader import TokenReader
 
 MAX_UTTERANCE_S = 9.0
 TEACHER_EVERY = 2  # steps
+GENTLE, GENTLE_STEPS = 0.3, 1_500
 FRAMES_PER_BLOCK = 16  # mel frames
+
+
+def strength(step: int) -> float:
+    """How much rooms, noise and devices do to the sound: little until the words are found, then ever more."""
+    return GENTLE + (1 - GENTLE) * min(1.0, max(0.0, step / GENTLE_STEPS - 1))
 
 
 def padded(sounds: list[Audio], blocks: int) -> Tensor:
@@ -74,9 +81,13 @@ class Sound:
 
 
 class SpeechBatches:
-    """Draws utterances, wears them and makes mels; one generator a step, so that a run can be resumed anywhere."""
+    """Draws utterances, wears them and makes mels; one generator a step, so that a run can be resumed
+    anywhere.
+    """
 
-    def __init__(self, sound: Sound, tokens: Callable[[str], list[int]], names: frozenset[str], seed: int) -> None:
+    def __init__(
+        self, sound: Sound, tokens: Callable[[str], list[int]], names: frozenset[str], seed: int
+    ) -> None:
         """``tokens`` gives the reader's rows for words."""
         self.tokens, self.names, self.seed = tokens, names, seed
         self.front_end = FrontEnd()
@@ -87,7 +98,7 @@ class SpeechBatches:
             records.sort(key=lambda record: record.length)
             self.corpora.append((CorpusAudio(folder), records))
         rng = np.random.default_rng(seed)
-        babble = [self.pcm(rng)[1].astype(np.float32) / 32_768 for _ in range(60)]
+        babble = [np.asarray(self.pcm(rng)[1] / 32_768, np.float32) for _ in range(60)]
         self.wear = Wear(sound.rooms, babble, seed)
 
     def pcm(self, rng: np.random.Generator, rank: float | None = None) -> tuple[Utterance, NDArray[np.int16]]:
@@ -96,13 +107,20 @@ class SpeechBatches:
         if rank is None:
             index = int(rng.integers(len(records)))
         else:
-            index = int(np.clip(rank * len(records) + rng.normal(0, 0.02 * len(records)), 0, len(records) - 1))
+            index = int(
+                np.clip(rank * len(records) + rng.normal(0, 0.02 * len(records)), 0, len(records) - 1)
+            )
         return records[index], audio(records[index])
 
     def batch(self, step: int, seconds: float) -> Batch:
         """The batch of a step, about so many seconds of sound, utterances of like length."""
         rng = np.random.default_rng((self.seed, step))
-        rank, heard, clean, targets, lengths = float(rng.random()), [], [], [], []
+        self.wear.strength = strength(step)
+        rank = float(rng.random())
+        heard: list[Audio] = []
+        clean: list[Audio] = []
+        targets: list[list[int]] = []
+        lengths: list[int] = []
         ends: list[list[tuple[int, int]] | None] = []
         while not heard or (len(heard) + 1) * max(lengths) <= seconds * 24_000:
             if rng.random() < 0.04:
@@ -124,43 +142,54 @@ class SpeechBatches:
         reference = torch.full((len(heard),), REFERENCE_FLOOR)
         teacher = torch.zeros(0)
         if step % TEACHER_EVERY == 0:
-            samples, _ = self.front_end.resampler(padded(clean, blocks), self.front_end.resampler.initial_state(len(clean)))
+            samples, _ = self.front_end.resampler(
+                padded(clean, blocks), self.front_end.resampler.initial_state(len(clean))
+            )
             teacher = teacher_mel(self.front_end, samples)[..., : FRAMES_PER_BLOCK * blocks]
         frames = torch.tensor([length // CODEC_HOP_LENGTH + 1 for length in lengths]).clamp(max=2 * blocks)
         return Batch(normalise(mel, reference)[0], teacher, frames, targets, place(ends, 2 * blocks))
 
     def timing(self, record: Utterance, worn: Worn) -> list[tuple[int, int]] | None:
-        """Each row of an utterance with the sample at which it has been said; nothing where the maker does not know."""
+        """Each row of an utterance with the sample at which it has been said; nothing where the maker does
+        not know.
+        """
         words = spoken_form(record.text, self.names).split()
         if len(words) != len(record.word_ends):
             return None
         timed, before = [], float(worn.start)
         for word, end in zip(words, record.word_ends, strict=True):
             rows, after = self.tokens(word), worn.start + end / worn.factor
-            timed += [(row, round(before + (after - before) * (n + 1) / len(rows))) for n, row in enumerate(rows)]
+            timed += [
+                (row, round(before + (after - before) * (n + 1) / len(rows))) for n, row in enumerate(rows)
+            ]
             before = after
         return timed
 
     def power(self, sounds: list[Audio], blocks: int) -> Tensor:
         """Log mel power of padded sounds, framed as the encoder hears it: (B, 80, 16 blocks)."""
-        return self.front_end(padded(sounds, blocks), self.front_end.initial_state(len(sounds)))[1]
+        power: Tensor = self.front_end(padded(sounds, blocks), self.front_end.initial_state(len(sounds)))[1]
+        return power
 
     def colour(self, power: Tensor, rng: np.random.Generator) -> Tensor:
-        """Bend each microphone's response, cut some to the telephone band, hide a few stretches of time and pitch."""
+        """Bend each microphone's response, cut some to the telephone band, hide a few stretches of time and
+        pitch.
+        """
         batch, bands, frames = power.shape
         axis = torch.linspace(0, torch.pi, bands)
         power = power.clone()
         for row in power:
-            if rng.random() < 0.5:
-                curve = sum(rng.normal(0, 0.25) * torch.cos(order * axis + rng.uniform(0, 6)) for order in range(1, 5))
+            if rng.random() < 0.5 * self.wear.strength:
+                curve = sum(
+                    rng.normal(0, 0.25) * torch.cos(order * axis + rng.uniform(0, 6)) for order in range(1, 5)
+                )
                 row += torch.as_tensor(curve)[:, None].float()
-            if rng.random() < 0.1:
+            if rng.random() < 0.1 * self.wear.strength:
                 row[int(rng.integers(62, 68)) :] -= 5
                 row[: int(rng.integers(2, 9))] -= 3
-            for _ in range(int(rng.integers(0, 3))):
+            for _ in range(int(rng.integers(0, 1 + round(2 * self.wear.strength)))):
                 start, width = int(rng.integers(frames)), int(rng.integers(1, 12))
                 row[:, start : start + width] = row.min()
-            if rng.random() < 0.4:
+            if rng.random() < 0.4 * self.wear.strength:
                 start, width = int(rng.integers(bands)), int(rng.integers(1, 10))
                 row[start : start + width] = row.min()
         return power
@@ -178,7 +207,9 @@ def ctc(logits: Tensor, batch: Batch, index: Tensor) -> Tensor:
 
 
 def placed_loss(logits: Tensor, batch: Batch, index: Tensor) -> Tensor:
-    """Cross-entropy of the frames whose word is known from the making: a start for CTC, which else finds it slowly."""
+    """Cross-entropy of the frames whose word is known from the making: a start for CTC, which else finds it
+    slowly.
+    """
     known = (batch.placed > -2) & (torch.arange(batch.placed.shape[1])[None] < batch.frames[:, None])
     if not known.any():
         return logits.new_zeros(())
@@ -190,7 +221,9 @@ def placed_loss(logits: Tensor, batch: Batch, index: Tensor) -> Tensor:
 
 
 def rows_to_keep(batch: Batch, rows: int, rng: np.random.Generator, pace: "Pace") -> tuple[Tensor, Tensor]:
-    """Rows that take part in a step: those said, the frequent ones (low token numbers), some others; and their columns."""
+    """Rows that take part in a step: those said, the frequent ones (low token numbers), some others; and
+    their columns.
+    """
     others = rng.integers(rows, size=pace.other_rows).tolist()
     said = {row for target in batch.targets for row in target}
     keep = torch.tensor(sorted(said | set(range(min(rows, pace.frequent_rows))) | set(others)))
@@ -225,7 +258,7 @@ class Pace:
     """How fast to learn."""
 
     head: float = 1e-3
-    encoder: float = 2.5e-4
+    encoder: float = 4e-4
     warm_up: int = 150
     distil: float = 1.0
     batch_s: float = 40.0
@@ -240,9 +273,15 @@ def parameter_groups(encoder: Encoder, reader: TokenReader, pace: Pace) -> list[
     slow = {id(parameter) for part in started for parameter in part.parameters()} | {id(encoder.position)}
     groups: list[dict[str, object]] = []
     for rate, chosen in ((pace.encoder, True), (pace.head, False)):
-        parameters = [p for module in (encoder, reader) for p in module.parameters() if (id(p) in slow) == chosen]
-        groups.append({"params": [p for p in parameters if p.dim() > 1], "lr": rate, "base": rate, "weight_decay": 0.01})
-        groups.append({"params": [p for p in parameters if p.dim() <= 1], "lr": rate, "base": rate, "weight_decay": 0.0})
+        parameters = [
+            p for module in (encoder, reader) for p in module.parameters() if (id(p) in slow) == chosen
+        ]
+        groups.append(
+            {"params": [p for p in parameters if p.dim() > 1], "lr": rate, "base": rate, "weight_decay": 0.01}
+        )
+        groups.append(
+            {"params": [p for p in parameters if p.dim() <= 1], "lr": rate, "base": rate, "weight_decay": 0.0}
+        )
     return groups
 
 
@@ -253,7 +292,9 @@ def train_steps(
     steps: range,
     pace: Pace,
 ) -> Iterator[tuple[int, float, float]]:
-    """Learn over a range of steps; yields the step, its CTC loss per frame and its distance from the teacher."""
+    """Learn over a range of steps; yields the step, its CTC loss per frame and its distance
+    from the teacher.
+    """
     encoder, reader, teacher = models
     for step in steps:
         batch = batches.batch(step, pace.batch_s)
@@ -275,7 +316,7 @@ def train_steps(
         if fading > 0:
             loss = loss + fading * placed_loss(logits, batch, index)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
         optimizer.step()
         yield step, float(words.detach()), float(distance.detach())

@@ -38,7 +38,7 @@ class MannerRecipe:
         losses = manner_losses(self.manner, self.features, self.blanks, chosen)
         total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        torch.autograd.backward(total)
         nn.utils.clip_grad_norm_(self.manner.parameters(), 1.0)
         self.optimizer.step()
         return {name: float(loss.detach()) for name, loss in losses.items()}
@@ -47,11 +47,15 @@ class MannerRecipe:
 def manner_losses(
     manner: Manner, features: FeatureSet, blanks: Tensor, chosen: list[HeardUtterance]
 ) -> dict[str, Tensor]:
-    """Losses of a batch: the end of turn at each silent frame behind the voice, speech at each, traits at the last."""
+    """Losses of a batch: the end of turn at each silent frame behind the voice, speech at each, traits at the
+    last.
+    """
     length = max(record.frames for record in chosen)
     pad = nn.functional.pad
     rows = [features.rows(record) for record in chosen]
-    semantic = torch.stack([pad(features.semantic[r].float(), (0, 0, 0, length - r.stop + r.start)) for r in rows])
+    semantic = torch.stack(
+        [pad(features.semantic[r].float(), (0, 0, 0, length - r.stop + r.start)) for r in rows]
+    )
     prosody = torch.stack([pad(features.prosody[r], (0, 0, 0, length - r.stop + r.start)) for r in rows])
     blank = torch.stack([pad(blanks[r], (0, length - r.stop + r.start)) for r in rows])
     output, _ = manner(semantic, prosody, blank, manner.initial_state(len(chosen)))
@@ -79,11 +83,15 @@ def manner_losses(
 
 
 @torch.inference_mode()
-def through_codebooks(books: Codebooks, reader: TokenReader, features: FeatureSet) -> tuple[FeatureSet, Tensor]:
+def through_codebooks(
+    books: Codebooks, reader: TokenReader, features: FeatureSet
+) -> tuple[FeatureSet, Tensor]:
     """What the codes of a set's frames stand for, and each frame's blank probability."""
     semantic, prosody, blanks = [], [], []
-    for rows in torch.arange(len(features.semantic)).split(8_192):
-        raw = RawFrames(features.semantic[rows].float()[None], features.prosody[rows][None], features.timbre[rows][None])
+    for rows in torch.split(torch.arange(len(features.semantic)), 8_192):
+        raw = RawFrames(
+            features.semantic[rows].float()[None], features.prosody[rows][None], features.timbre[rows][None]
+        )
         frames = books(raw)
         semantic.append(frames.semantic[0].half())
         prosody.append(frames.prosody[0])

@@ -1,6 +1,8 @@
-"""Voices that make training speech: Kokoro and mixtures of its voices, hibari bent into other speakers, old engines.
+"""Voices that make training speech: Kokoro and mixtures of its voices, hibari bent into other speakers, old
+engines.
 
-All give mono float32 at 24 kHz together with the end of every word, because the makers know their own durations.
+All give mono float32 at 24 kHz together with the end of every word, because the makers know their own
+durations.
 """
 
 import io
@@ -59,7 +61,9 @@ def session_with_durations(model: Path, durations: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def word_ends(phonemes: str, durations: Audio) -> tuple[int, ...]:
@@ -99,7 +103,9 @@ class Kokoro:
     """Kokoro-82M with its voices, mixtures of two of them and mild extrapolations."""
 
     def __init__(self, folder: Path, phonemes: Phonemes, names: frozenset[str] | None = None) -> None:
-        """``names`` restricts the voices (each spoken pure); by default all but the held-out ones are mixed."""
+        """``names`` restricts the voices (each spoken pure); by default all but the held-out
+        ones are mixed.
+        """
         self.session = session_with_durations(folder / "kokoro.onnx", "/encoder/Round_output_0")
         self.vocabulary: dict[str, int] = json.loads((folder / "vocab.json").read_text())["vocab"]
         found = {path.stem: path for path in sorted((folder / "voices").glob("*.bin"))}
@@ -139,7 +145,9 @@ class Kokoro:
 
 
 class Hibari:
-    """hibari's one voice, its pitch, formants, tilt and breath bent so that it is another speaker each time."""
+    """hibari's one voice, its pitch, formants, tilt and breath bent so that it is another
+    speaker each time.
+    """
 
     BINS = 601
 
@@ -185,7 +193,9 @@ class Hibari:
         )
         ends = word_ends(phonemes, np.asarray(outputs[-1]).ravel())
         name = f"hibari size {size:.2f} pitch {level:.2f}"
-        return Spoken(np.asarray(audio, np.float32), name, ends, rate, 0.0 if whispered else mean * level, whispered)
+        return Spoken(
+            np.asarray(audio, np.float32), name, ends, rate, 0.0 if whispered else mean * level, whispered
+        )
 
     def _warp(self, part: Audio, size: float) -> Audio:
         position = np.minimum(np.arange(self.BINS) / size, self.BINS - 1.001)
@@ -211,11 +221,29 @@ class OldEngines:
             variant = f"+{'mf'[int(rng.integers(2))]}{int(rng.integers(1, 5))}"
             voice = f"{rng.choice(self.ESPEAK)}{variant}"
             rate = float(rng.uniform(0.75, 1.35))
-            command = ["espeak-ng", "-v", voice, "-s", str(round(165 * rate)), "-p", str(int(rng.integers(20, 80)))]
+            command = [
+                "espeak-ng",
+                "-v",
+                voice,
+                "-s",
+                str(round(165 * rate)),
+                "-p",
+                str(int(rng.integers(20, 80))),
+            ]
             command += ["--stdout", text]
         else:
             voice, rate = str(rng.choice(self.FLITE)), float(rng.uniform(0.8, 1.3))
-            command = ["flite", "-voice", voice, "--setf", f"duration_stretch={1 / rate:.3f}", "-t", text, "-o", "/dev/stdout"]
+            command = [
+                "flite",
+                "-voice",
+                voice,
+                "--setf",
+                f"duration_stretch={1 / rate:.3f}",
+                "-t",
+                text,
+                "-o",
+                "/dev/stdout",
+            ]
         made = subprocess.run(command, capture_output=True, check=False)
         if made.returncode or len(made.stdout) < 100:
             return None

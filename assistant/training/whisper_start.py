@@ -1,4 +1,6 @@
-"""Whisper tiny.en's encoder: where the streaming encoder starts from, and the teacher that it is distilled from."""
+"""Whisper tiny.en's encoder: where the streaming encoder starts from, and the teacher that it is distilled
+from.
+"""
 
 import struct
 from pathlib import Path
@@ -19,8 +21,9 @@ DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 def read_ctranslate2(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a CTranslate2 model (binary version 6).
 
-    Source: OpenNMT/CTranslate2, src/models/model.cc: version, name, revision and count, then for each variable
-    its name, rank, sizes, type, bytes; all little-endian, strings with their length and a closing zero.
+    Source: OpenNMT/CTranslate2, src/models/model.cc: version, name, revision and count, then for each
+    variable its name, rank, sizes, type, bytes; all little-endian, strings with their length and a closing
+    zero.
     """
     if not path.exists():
         raise WeightsError(f"{path} is missing: run `vivavoce models fetch whisper-tiny.en`")
@@ -54,7 +57,9 @@ def read_ctranslate2(path: Path) -> dict[str, Tensor]:
 
 
 def teacher_mel(front_end: FrontEnd, samples: Tensor) -> Tensor:
-    """Whisper's own mel of (B, samples) at 16 kHz, moved so that frame t of both encoders hears the same sound."""
+    """Whisper's own mel of (B, samples) at 16 kHz, moved so that frame t of both encoders hears the same
+    sound.
+    """
     power = front_end.log_mel(nn.functional.pad(samples, (LISTEN_WINDOW_LENGTH, 0)))
     top = power.amax(dim=(1, 2), keepdim=True)
     return (torch.maximum(power, top - DYNAMIC_RANGE) + 4) / 4
@@ -67,7 +72,9 @@ class WhisperTeacher(nn.Module):
         super().__init__()
         self.weights = nn.ParameterDict(
             {
-                name.removeprefix("encoder/").replace("/", "-"): nn.Parameter(value.float(), requires_grad=False)
+                name.removeprefix("encoder/").replace("/", "-"): nn.Parameter(
+                    value.float(), requires_grad=False
+                )
                 for name, value in tensors.items()
                 if name.startswith("encoder/") and value.is_floating_point()
             }
@@ -79,19 +86,25 @@ class WhisperTeacher(nn.Module):
 
     def norm(self, x: Tensor, name: str) -> Tensor:
         """One of its layer norms."""
-        return nn.functional.layer_norm(x, x.shape[-1:], self.weights[f"{name}-gamma"], self.weights[f"{name}-beta"])
+        return nn.functional.layer_norm(
+            x, x.shape[-1:], self.weights[f"{name}-gamma"], self.weights[f"{name}-beta"]
+        )
 
     def forward(self, mel: Tensor, logits: list[Tensor] | None = None) -> Tensor:
-        """Hidden frames (B, T // 2, 384) of mel frames (B, 80, T); ``logits`` collects attention logits by layer."""
+        """Hidden frames (B, T // 2, 384) of mel frames (B, 80, T); ``logits`` collects attention logits by
+        layer.
+        """
         weights = self.weights
-        x = nn.functional.gelu(nn.functional.conv1d(mel, weights["conv1-weight"], weights["conv1-bias"], padding=1))
+        x = nn.functional.gelu(
+            nn.functional.conv1d(mel, weights["conv1-weight"], weights["conv1-bias"], padding=1)
+        )
         x = nn.functional.conv1d(x, weights["conv2-weight"], weights["conv2-bias"], stride=2, padding=1)
         x = nn.functional.gelu(x).transpose(1, 2)
         x = x + weights["position_encodings-encodings"][: x.shape[1]]
         for index in range(LAYERS):
             name = f"layer_{index}-self_attention"
             joined = self.linear(self.norm(x, f"{name}-layer_norm"), f"{name}-linear_0")
-            query, key, value = joined.unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+            query, key, value = joined.view(*joined.shape[:2], 3, HEADS, -1).permute(2, 0, 3, 1, 4)
             if logits is not None:
                 logits.append(query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5)
             mixed = nn.functional.scaled_dot_product_attention(query, key, value)
@@ -123,7 +136,9 @@ def start_from(encoder: Encoder, tensors: dict[str, Tensor]) -> None:
         weights = source[f"{name}/linear_0/weight"].chunk(3)
         biases = source[f"{name}/linear_0/bias"].chunk(3)
         attention = layer.attention
-        for linear, weight, bias in zip((attention.query, attention.key, attention.value), weights, biases, strict=True):
+        for linear, weight, bias in zip(
+            (attention.query, attention.key, attention.value), weights, biases, strict=True
+        ):
             copy(linear, weight, bias)
         copy(attention.out, source[f"{name}/linear_1/weight"], source[f"{name}/linear_1/bias"])
         name = f"layer_{index}/ffn"
@@ -134,7 +149,9 @@ def start_from(encoder: Encoder, tensors: dict[str, Tensor]) -> None:
 
 @torch.no_grad()
 def start_distance_bias(encoder: Encoder, teacher: WhisperTeacher, mel: Tensor) -> None:
-    """Begin each head's distance bias with how its teacher looks at each distance, averaged over real speech."""
+    """Begin each head's distance bias with how its teacher looks at each distance, averaged
+    over real speech.
+    """
     logits: list[Tensor] = []
     teacher(mel, logits)
     for layer, table in zip(encoder.stack.layers, logits, strict=True):

@@ -1,7 +1,9 @@
-"""The hearing half of the codec: a block-causal transformer over mel frames and a projector into the model's space.
+"""The hearing half of the codec: a block-causal transformer over mel frames and a projector into the model's
+space.
 
-Sound comes in blocks of 160 ms. Inside a block everything sees everything; earlier blocks are seen up to a bounded
-past; later ones never. A whole recording in one call and the same recording block by block give the same frames.
+Sound comes in blocks of 160 ms. Inside a block everything sees everything; earlier blocks are seen up to a
+bounded past; later ones never. A whole recording in one call and the same recording block by block give the
+same frames.
 """
 
 from dataclasses import asdict, dataclass
@@ -38,7 +40,9 @@ class EncoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class EncoderState:
-    """What a stream carries from block to block: convolution tails and each layer's keys and values of the past."""
+    """What a stream carries from block to block: convolution tails and each layer's keys and values of the
+    past.
+    """
 
     mel: Tensor  # (B, n_mels, 2)
     half: Tensor  # (B, width, 1): last output of the first convolution
@@ -71,19 +75,27 @@ class BlockAttention(nn.Module):
         distance = query - key
         blocks = query // self.block - key // self.block
         hidden = (blocks < 0) | (blocks > self.past // self.block)
-        far = torch.log(distance.clamp(min=NEAR).float() / NEAR) / torch.log(torch.tensor(self.past / NEAR + 1.0))
-        bucket = torch.where(distance < NEAR, distance, NEAR + (far * FAR_BUCKETS).long().clamp(max=FAR_BUCKETS - 1))
+        far = torch.log(distance.clamp(min=NEAR).float() / NEAR) / torch.log(
+            torch.tensor(self.past / NEAR + 1.0)
+        )
+        bucket = torch.where(
+            distance < NEAR, distance, NEAR + (far * FAR_BUCKETS).long().clamp(max=FAR_BUCKETS - 1)
+        )
         bias = self.distance_bias[:, (bucket + self.block - 1).clamp(min=0)]
         return bias.masked_fill(hidden, float("-inf"))
 
     def forward(self, x: Tensor, past: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Attend from (B, T, C); ``past`` (2, B, H, P, D) are earlier keys and values. Gives the newest ones too."""
+        """Attend from (B, T, C); ``past`` (2, B, H, P, D) are earlier keys and values. Gives the newest ones
+        too.
+        """
         query, key, value = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for part in (self.query(x), self.key(x), self.value(x))
         )
         memory = torch.cat([past.to(key.dtype), torch.stack([key, value])], dim=3)
-        mixed = nn.functional.scaled_dot_product_attention(query, memory[0], memory[1], attn_mask=bias.to(query.dtype))
+        mixed = nn.functional.scaled_dot_product_attention(
+            query, memory[0], memory[1], attn_mask=bias.to(query.dtype)
+        )
         return self.out(mixed.transpose(1, 2).flatten(2)), memory[:, :, :, -self.past :]
 
 
@@ -108,9 +120,13 @@ class Layer(nn.Module):
 class Stack(nn.Module):
     """Layers that share one shape."""
 
-    def __init__(self, layers: int, width: int, heads: int, feed_forward: int, block: int, past_blocks: int) -> None:
+    def __init__(
+        self, layers: int, width: int, heads: int, feed_forward: int, block: int, past_blocks: int
+    ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(Layer(width, heads, feed_forward, block, past_blocks) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            Layer(width, heads, feed_forward, block, past_blocks) for _ in range(layers)
+        )
         self.heads, self.head_width = heads, exact_div(width, heads)
 
     def initial_state(self, like: Tensor, batch: int) -> tuple[Tensor, ...]:
@@ -130,9 +146,9 @@ class Stack(nn.Module):
 class Encoder(nn.Module):
     """Mel frames at 100 Hz to hidden frames at 50 Hz and projected frames at 12.5 Hz.
 
-    Shapes follow Whisper's encoder, from whose weights it starts (Radford et al. 2022, arXiv:2212.04356, section
-    2.2), one mel frame later so that no convolution looks ahead. The projector ends in the width of the
-    language model, in the space of its token embedding.
+    Shapes follow Whisper's encoder, from whose weights it starts (Radford et al. 2022, arXiv:2212.04356,
+    section 2.2), one mel frame later so that no convolution looks ahead. The projector ends in the width of
+    the language model, in the space of its token embedding.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -142,7 +158,9 @@ class Encoder(nn.Module):
         self.conv1 = nn.Conv1d(LISTEN_N_MELS, config.width, 3)
         self.conv2 = nn.Conv1d(config.width, config.width, 3, stride=2)
         self.position = nn.Parameter(torch.zeros(config.width))
-        self.stack = Stack(config.layers, config.width, config.heads, config.feed_forward, block, config.past_blocks)
+        self.stack = Stack(
+            config.layers, config.width, config.heads, config.feed_forward, block, config.past_blocks
+        )
         self.norm = nn.LayerNorm(config.width)
         self.stack_norm = nn.LayerNorm(config.width * ENCODER_FRAMES_PER_CODEC_FRAME)
         self.widen = nn.Linear(config.width * ENCODER_FRAMES_PER_CODEC_FRAME, config.projector_width)
@@ -181,7 +199,9 @@ class Encoder(nn.Module):
         x = nn.functional.gelu(self.conv2(joined)).transpose(1, 2) + self.position
         x, encoder = self.stack(x, state.encoder)
         hidden = self.norm(x)
-        stacked = self.widen(self.stack_norm(hidden.unflatten(1, (-1, ENCODER_FRAMES_PER_CODEC_FRAME)).flatten(2)))
+        stacked = self.widen(
+            self.stack_norm(hidden.unflatten(1, (-1, ENCODER_FRAMES_PER_CODEC_FRAME)).flatten(2))
+        )
         tailed = torch.cat([state.stacked.to(stacked.dtype), stacked.transpose(1, 2)], dim=-1)
         y = stacked + nn.functional.gelu(self.mix(tailed)).transpose(1, 2)
         y, projector = self.projector(y, state.projector)

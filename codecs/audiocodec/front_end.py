@@ -1,4 +1,6 @@
-"""What the encoder hears first: an 80-bin log mel at 16 kHz, framed causally and normalised by a running reference."""
+"""What the encoder hears first: an 80-bin log mel at 16 kHz, framed causally and normalised by a running
+reference.
+"""
 
 from dataclasses import dataclass
 
@@ -31,7 +33,9 @@ def mel_filters(n_mels: int, n_fft: int, sample_rate: int) -> Tensor:
     top = break_hz / linear_hz + torch.log(torch.tensor(top_hz / break_hz, dtype=torch.float64)) / step
     mels = torch.linspace(0, 1, n_mels + 2, dtype=torch.float64) * top
     edges = torch.where(
-        mels < break_hz / linear_hz, mels * linear_hz, break_hz * torch.exp((mels - break_hz / linear_hz) * step)
+        mels < break_hz / linear_hz,
+        mels * linear_hz,
+        break_hz * torch.exp((mels - break_hz / linear_hz) * step),
     )
     bins = torch.linspace(0, top_hz, n_fft // 2 + 1, dtype=torch.float64)
     width = edges.diff()
@@ -53,9 +57,9 @@ class FrontEndState:
 class FrontEnd(nn.Module):
     """PCM at 24 kHz to log mel frames at 100 Hz.
 
-    Mel frame t covers the 25 ms that end at sample (t + 1) * 160 at 16 kHz (and the resampler's 1 ms), so that no frame
-    needs sound that is still to come. A clip's maximum is unknown while it lasts: the reference is the loudest mel
-    value so far, slowly forgotten, and never below ``REFERENCE_FLOOR``.
+    Mel frame t covers the 25 ms that end at sample (t + 1) * 160 at 16 kHz (and the resampler's 1 ms), so
+    that no frame needs sound that is still to come. A clip's maximum is unknown while it lasts: the
+    reference is the loudest mel value so far, slowly forgotten, and never below ``REFERENCE_FLOOR``.
     """
 
     window: Tensor
@@ -71,7 +75,9 @@ class FrontEnd(nn.Module):
     def initial_state(self, batch: int) -> FrontEndState:
         """Silence before the stream."""
         reference = self.window.new_full((batch,), REFERENCE_FLOOR)
-        return FrontEndState(self.resampler.initial_state(batch), self.window.new_zeros(batch, WINDOW_TAIL), reference)
+        return FrontEndState(
+            self.resampler.initial_state(batch), self.window.new_zeros(batch, WINDOW_TAIL), reference
+        )
 
     def forward(self, pcm: Tensor, state: FrontEndState) -> tuple[Tensor, Tensor, Tensor, FrontEndState]:
         """Hear (B, n * 240) samples at 24 kHz.
@@ -91,11 +97,14 @@ class FrontEnd(nn.Module):
         frames = samples.unfold(-1, LISTEN_WINDOW_LENGTH, LISTEN_HOP_LENGTH) * self.window
         spectrum = torch.fft.rfft(frames)
         power = spectrum.real.square() + spectrum.imag.square()
-        return (power @ self.filters.T).clamp(min=LOG_FLOOR).log10().transpose(1, 2)
+        mel: Tensor = (power @ self.filters.T).clamp(min=LOG_FLOOR).log10().transpose(1, 2)
+        return mel
 
 
 def normalise(power: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring (B, n_mels, T) decades to about -1..1.4 against the running reference (B,); also give the new reference."""
+    """Bring (B, n_mels, T) decades to about -1..1.4 against the running reference (B,); also give the new
+    reference.
+    """
     steps = torch.arange(1, power.shape[-1] + 1, device=power.device) * REFERENCE_DECAY
     peaks = torch.cat([reference[:, None], power.amax(dim=1) + steps], dim=1)
     running = (peaks.cummax(dim=1).values[:, 1:] - steps).clamp(min=REFERENCE_FLOOR)

@@ -1,4 +1,6 @@
-"""What every codec here can do: whole blocks of sound to codes and back, with the streaming state passed in and out."""
+"""What every codec here can do: whole blocks of sound to codes and back, with the streaming state passed in
+and out.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -38,7 +40,9 @@ class CodecSpec:
 
 
 class Codec(Protocol[S, D]):
-    """A streaming codec. Encoding or decoding in any number of whole blocks at a time gives the same result."""
+    """A streaming codec. Encoding or decoding in any number of whole blocks at a time gives
+    the same result.
+    """
 
     @property
     def spec(self) -> CodecSpec:

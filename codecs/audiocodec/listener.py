@@ -1,4 +1,6 @@
-"""The encoding half of the codec ``viva``: sound to eight codes a frame, semantic first, and what they stand for."""
+"""The encoding half of the codec ``viva``: sound to eight codes a frame, semantic first, and what they stand
+for.
+"""
 
 from dataclasses import dataclass, fields
 
@@ -7,6 +9,7 @@ from torch import Tensor, nn
 
 from audiocodec.encoder import Encoder, EncoderConfig, EncoderState
 from audiocodec.front_end import FrontEnd, FrontEndState
+from audiocodec.interface import CodecSpec
 from audiocodec.numbers import (
     CODEC_HOP_LENGTH,
     ENCODER_BLOCK_FRAMES,
@@ -15,8 +18,7 @@ from audiocodec.numbers import (
     SAMPLE_RATE,
     exact_div,
 )
-from audiocodec.interface import CodecSpec
-from audiocodec.prosody import PROSODY_WIDTH, STEPS_PER_FRAME, Prosody
+from audiocodec.prosody import STEPS_PER_FRAME, Prosody
 from audiocodec.rvq import ResidualCodebooks
 
 SEMANTIC_BOOKS, PITCH_BOOKS, LOUDNESS_BOOKS, TIMBRE_BOOKS = 3, 1, 1, 3
@@ -90,7 +92,7 @@ class Codebooks(nn.Module):
 
     def decode(self, codes: Tensor) -> Frames:
         """Give what codes (B, T, K) stand for."""
-        parts = codes.split([SEMANTIC_BOOKS, PITCH_BOOKS, LOUDNESS_BOOKS, TIMBRE_BOOKS], dim=-1)
+        parts = torch.split(codes, [SEMANTIC_BOOKS, PITCH_BOOKS, LOUDNESS_BOOKS, TIMBRE_BOOKS], dim=-1)
         prosody = torch.cat([self.pitch.decode(parts[1]), self.loudness.decode(parts[2])], dim=-1)
         return Frames(codes, self.semantic.decode(parts[0]), prosody, self.timbre.decode(parts[3]))
 
@@ -108,7 +110,9 @@ class Listener(nn.Module):
     def initial_state(self, batch: int) -> ListenerState:
         """Silence before the stream."""
         return ListenerState(
-            self.front_end.initial_state(batch), self.encoder.initial_state(batch), self.prosody.initial_state(batch)
+            self.front_end.initial_state(batch),
+            self.encoder.initial_state(batch),
+            self.prosody.initial_state(batch),
         )
 
     def hear(self, pcm: Tensor, state: ListenerState) -> tuple[RawFrames, ListenerState]:
@@ -127,10 +131,16 @@ class Listener(nn.Module):
 
 
 def spectra(power: Tensor) -> Tensor:
-    """Mean spectra of each half of a codec frame in decades, without their loudness: (B, T, 160) of (B, 80, 8 T)."""
-    halves = power.unflatten(-1, (-1, TIMBRE_HALVES, exact_div(MEL_PER_FRAME, TIMBRE_HALVES))).mean(dim=-1)
+    """Mean spectra of each half of a codec frame in decades, without their loudness: (B, T, 160) of (B, 80, 8
+    T).
+    """
+    batch, bands, _ = power.shape
+    halves = power.reshape(batch, bands, -1, TIMBRE_HALVES, exact_div(MEL_PER_FRAME, TIMBRE_HALVES)).mean(
+        dim=-1
+    )
     frames = halves.permute(0, 2, 3, 1).flatten(2)  # (B, T, halves * bands)
-    return (frames - frames.mean(dim=-1, keepdim=True)).clamp(-4, 4)
+    out: Tensor = (frames - frames.mean(dim=-1, keepdim=True)).clamp(-4, 4)
+    return out
 
 
 def config_of(values: dict[str, int]) -> EncoderConfig:
@@ -141,5 +151,7 @@ def config_of(values: dict[str, int]) -> EncoderConfig:
     """
     known = {field.name for field in fields(EncoderConfig)}
     if unknown := sorted(set(values) - known):
-        raise ValueError(f"unknown encoder settings {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        raise ValueError(
+            f"unknown encoder settings {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+        )
     return EncoderConfig(**values)

@@ -57,8 +57,8 @@ def pitch_steps(samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 class Prosody(nn.Module):
     """Vectors of 12 numbers for each codec frame; its state is the last samples.
 
-    Four octaves above or below 160 Hz (0 where unvoiced), four correlations, four levels (log10 of the root mean
-    square, raised by 2 so that usual speech lies around 1).
+    Four octaves above or below 160 Hz (0 where unvoiced), four correlations, four levels (log10 of the root
+    mean square, raised by 2 so that usual speech lies around 1).
     """
 
     def initial_state(self, batch: int) -> Tensor:
@@ -70,5 +70,8 @@ class Prosody(nn.Module):
         joined = torch.cat([state, samples], dim=-1)
         pitch, voicing, loudness = pitch_steps(joined)
         octaves = torch.where(pitch > 0, (pitch.clamp(min=1) / PITCH_CENTRE_HZ).log2(), 0.0)
-        parts = [part.unflatten(-1, (-1, STEPS_PER_FRAME)) for part in (octaves, voicing, loudness.clamp(min=-5) + 2)]
+        parts = [
+            part.reshape(len(part), -1, STEPS_PER_FRAME)
+            for part in (octaves, voicing, loudness.clamp(min=-5) + 2)
+        ]
         return torch.cat(parts, dim=-1), joined[:, -HISTORY:]

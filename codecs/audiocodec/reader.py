@@ -29,7 +29,9 @@ class TokenReader(nn.Module):
         self.scale = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, frames: Tensor, keep: Tensor | None = None) -> Tensor:
-        """(B, T, D) to (B, T, 1 + V); index 0 is the blank. ``keep`` picks rows, to train on a part of them."""
+        """(B, T, D) to (B, T, 1 + V); index 0 is the blank. ``keep`` picks rows, to train on a
+        part of them.
+        """
         rows = self.rows if keep is None else self.rows[keep]
         words = (frames @ rows.to(frames.dtype).T) * self.scale
         blank = (frames @ self.blank.to(frames.dtype)[:, None]) + self.blank_bias

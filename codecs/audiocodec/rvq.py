@@ -52,18 +52,22 @@ class ResidualCodebooks(nn.Module):
 def nearest(vectors: Tensor, book: Tensor, chunk: int = 8_192) -> Tensor:
     """Index of the closest row of (size, width) for each of (..., width)."""
     flat, half = vectors.reshape(-1, vectors.shape[-1]), book.square().sum(dim=-1) / 2
-    best = [(part @ book.T - half).argmax(dim=-1) for part in flat.split(chunk)]
+    best = [(part @ book.T - half).argmax(dim=-1) for part in torch.split(flat, chunk)]
     return torch.cat(best).view(vectors.shape[:-1])
 
 
 def k_means(vectors: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Centres (size, width) of (N, width); a centre that loses all its vectors starts again at a random one."""
+    """Centres (size, width) of (N, width); a centre that loses all its vectors starts again at
+    a random one.
+    """
     picked = torch.randint(len(vectors), (size,), generator=generator)
     book = vectors[picked].clone()
     for _ in range(ITERATIONS):
         code = nearest(vectors, book)
         sums = torch.zeros_like(book).index_add_(0, code, vectors)
-        counts = torch.zeros(size, dtype=book.dtype).index_add_(0, code, torch.ones(len(code), dtype=book.dtype))
+        counts = torch.zeros(size, dtype=book.dtype).index_add_(
+            0, code, torch.ones(len(code), dtype=book.dtype)
+        )
         again = torch.randint(len(vectors), (size,), generator=generator)
         book = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], vectors[again])
     return book

@@ -1,0 +1,142 @@
+"""The files that hearing is stored in, and how they become a ``Hearing`` again."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from assistant.errors import WeightsError
+from assistant.model.adapters import Adapter, adapter_tensors, read_adapter
+from assistant.model.hearing import Hearing
+from assistant.model.manner import MannerConfig
+from assistant.model.turn_head import TurnHead
+from audiocodec.encoder import EncoderConfig
+from audiocodec.listener import Listener, config_of
+from audiocodec.reader import TokenReader
+
+ENCODER_FILE = "viva-hearing.safetensors"  # encoder and reader
+CODEBOOKS_FILE = "viva-hearing-codes.safetensors"  # codebooks, manner, projections, turn head
+ADAPTER_FILE = "viva-omni.safetensors"  # what joint training changed in the transformer
+HALF = torch.float16
+
+
+def save_encoder(path: Path, listener: Listener, reader: TokenReader) -> None:
+    """Write the encoder and the reader in half precision."""
+    parts = {"encoder": listener.encoder, "reader": reader}
+    _save(path, parts, {"encoder": json.dumps(listener.encoder.config.to_dict())})
+
+
+def save_codes(path: Path, hearing: Hearing, turn_head: TurnHead) -> None:
+    """Write what comes behind the encoder: codebooks, manner, projections and the turn head."""
+    parts = {
+        "codebooks": hearing.listener.codebooks,
+        "manner": hearing.manner,
+        "say_how": hearing.say_how,
+        "sum_up": hearing.sum_up,
+        "turn_head": turn_head,
+    }
+    _save(path, parts, {"manner": json.dumps(asdict(hearing.manner.config))})
+
+
+def save_adapter(path: Path, adapter: Adapter) -> None:
+    """Write an adapter in half precision."""
+    save_file({name: _half(value) for name, value in adapter_tensors(adapter).items()}, path)
+
+
+def load_adapter(path: Path) -> Adapter:
+    """Read an adapter.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    return read_adapter(_read(path)[0])
+
+
+def load_listener(path: Path, embedding: Tensor) -> tuple[Listener, TokenReader]:
+    """Read the encoder (its codebooks still empty) and the reader over ``embedding`` (vocabulary, D).
+
+    Raises:
+        WeightsError: the file is missing, damaged or does not fit.
+    """
+    tensors, metadata = _read(path)
+    try:
+        listener = Listener(config_of(json.loads(metadata["encoder"])))
+        tokens = tensors["reader.tokens"].long()
+        reader = TokenReader(embedding[tokens].float(), tokens)
+        _fill({"encoder": listener.encoder, "reader": reader}, tensors)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path} does not hold a hearing encoder: {error}") from error
+    return listener.eval(), reader.eval()
+
+
+def load_hearing(folder: Path, embedding: Tensor) -> tuple[Hearing, TurnHead]:
+    """Read everything between samples and the transformer's input, and the turn head.
+
+    ``embedding`` (vocabulary, D) is the transformer's own before any adapter: what is heard is named in its
+    space.
+
+    Raises:
+        WeightsError: a file is missing, damaged or does not fit.
+    """
+    listener, reader = load_listener(folder / ENCODER_FILE, embedding)
+    tensors, metadata = _read(folder / CODEBOOKS_FILE)
+    try:
+        hearing = Hearing(listener, reader, embedding, MannerConfig(**json.loads(metadata["manner"])))
+        turn_head = TurnHead(embedding.shape[1])
+        parts = {
+            "codebooks": listener.codebooks,
+            "manner": hearing.manner,
+            "say_how": hearing.say_how,
+            "sum_up": hearing.sum_up,
+            "turn_head": turn_head,
+        }
+        _fill(parts, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{folder / CODEBOOKS_FILE} does not fit: {error}") from error
+    return hearing.eval(), turn_head.eval()
+
+
+def new_hearing(config: EncoderConfig, manner: MannerConfig, embedding: Tensor, tokens: Tensor) -> Hearing:
+    """Build an untrained ``Hearing``; for training and tests."""
+    return Hearing(Listener(config), TokenReader(embedding[tokens].float(), tokens), embedding, manner)
+
+
+def _save(path: Path, parts: dict[str, nn.Module], metadata: dict[str, str]) -> None:
+    tensors = {
+        f"{name}.{key}": _half(value)
+        for name, part in parts.items()
+        for key, value in part.state_dict().items()
+    }
+    save_file(tensors, path, metadata)
+
+
+def _half(value: Tensor) -> Tensor:
+    value = value.detach().contiguous()
+    return value.to(HALF) if value.is_floating_point() else value.to(torch.int32)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if not path.is_file():
+        raise WeightsError(f"no weights at {path}: train them or take them from the project's weights folder")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+        return load_file(path), metadata
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is damaged or cut short ({error})") from error
+
+
+def _fill(parts: dict[str, nn.Module], tensors: dict[str, Tensor]) -> None:
+    for name, part in parts.items():
+        own = {
+            key.removeprefix(f"{name}."): value
+            for key, value in tensors.items()
+            if key.startswith(f"{name}.")
+        }
+        part.load_state_dict(
+            {key: value.float() if value.is_floating_point() else value.long() for key, value in own.items()}
+        )

@@ -1,0 +1,99 @@
+"""Conversations for joint training: typed and spoken asks with their answers, and questions about the sound
+itself.
+"""
+
+from dataclasses import dataclass
+from random import Random
+
+from assistant.training.features import HeardUtterance
+from assistant.training.texts import WORD, dialogues
+
+SYSTEMS = (
+    "",
+    "You are Viva, a friendly voice assistant. Answer briefly.",
+    "You are Viva. You speak with people and see what their camera sees. Keep answers short and kind.",
+)
+WRITE_DOWN = "Write down what I said."
+REPEATS = ("Repeat what I said.", "Say that back to me.", "What did I just say?")
+HOW = ("How did I sound?", "How do I sound?", "What did my voice sound like?", "Describe how I said that.")
+SHARES = {"answer": 0.46, "write": 0.24, "typed": 0.2, "repeat": 0.04, "how": 0.06}
+WORDS = {
+    "rate": {"slow": "slowly", "usual": "at a usual pace", "fast": "fast"},
+    "loudness": {"quiet": "softly", "usual": "at a usual level", "loud": "loudly"},
+    "pitch": {"low": "a low voice", "middle": "a voice of middle pitch", "high": "a high voice"},
+    "intent": {"statement": "a statement", "question": "a question"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One conversation to learn from: what stands before the last answer, and that answer."""
+
+    system: str
+    history: tuple[tuple[str, str], ...]  # earlier (ask, answer), typed
+    heard: HeardUtterance | None  # the spoken ask; None where it is typed
+    typed: str  # typed ask, or what is typed after the sound
+    answer: str
+
+
+def describe(traits: dict[str, str]) -> str:
+    """Say in one or two short sentences how something sounded."""
+    parts = []
+    if traits.get("voicing") == "whispered":
+        parts.append("You whispered")
+    elif "loudness" in traits:
+        parts.append(f"You spoke {WORDS['loudness'][traits['loudness']]}")
+    else:
+        parts.append("You spoke")
+    if "rate" in traits:
+        parts.append(f"and {WORDS['rate'][traits['rate']]}")
+    if traits.get("voicing") != "whispered" and "pitch" in traits:
+        parts.append(f"in {WORDS['pitch'][traits['pitch']]}")
+    text = " ".join(parts) + "."
+    if "intent" in traits:
+        text += f" It was {WORDS['intent'][traits['intent']]}."
+    return text
+
+
+class Conversations:
+    """Draws examples; which kind and which words depend only on the step's generator."""
+
+    def __init__(self, heard: tuple[HeardUtterance, ...]) -> None:
+        self.by_id = {
+            str(record["id"]): record["turns"] for record in dialogues(test=False) if "scene" not in record
+        }
+        self.whole = [one for one in heard if one.finished and len(WORD.findall(one.text)) > 0]
+        self.asks = [one for one in self.whole if one.kind == "ask" and one.source in self.by_id]
+        self.sensible = [one for one in self.whole if one.kind != "scrambled"]
+        self.ids = sorted(self.by_id)
+
+    def draw(self, rng: Random) -> Example:
+        """One example."""
+        kind = rng.choices(list(SHARES), list(SHARES.values()))[0]
+        system = rng.choice(SYSTEMS)
+        if kind == "typed":
+            return self._dialogue(rng, system, rng.choice(self.ids), None)
+        if kind == "answer":
+            one = rng.choice(self.asks)
+            return self._dialogue(rng, system, one.source, one)
+        if kind == "write":
+            one = rng.choice(self.whole if rng.random() < 0.25 else self.sensible)
+            return Example("", (), one, WRITE_DOWN, one.text)
+        if kind == "repeat":
+            one = rng.choice(self.sensible)
+            return Example(system, (), one, rng.choice(REPEATS), one.text)
+        one = rng.choice(self.sensible)
+        return Example(system, (), one, rng.choice(HOW), describe(one.traits))
+
+    def _dialogue(self, rng: Random, system: str, source: str, heard: HeardUtterance | None) -> Example:
+        turns = self.by_id[source]
+        assert isinstance(turns, list)
+        usable = [index for index, turn in enumerate(turns) if "call" not in turn and "result" not in turn]
+        index = heard.turn if heard is not None else rng.choice(usable or [0])
+        history = tuple(
+            (str(rng.choice(turn["ask"])), str(rng.choice(turn["answer"])))
+            for turn in turns[max(0, index - 2) : index]
+        )
+        turn = turns[index]
+        typed = "" if heard is not None else str(rng.choice(turn["ask"]))
+        return Example(system, history, heard, typed, str(rng.choice(turn["answer"])))

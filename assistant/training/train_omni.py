@@ -1,0 +1,190 @@
+"""Joint training: the transformer learns to answer what it hears, without forgetting what it reads.
+
+Trained are low-rank adapters, the two audio markers' embeddings, the projections of how something was said,
+and the turn head. The encoder's frames are kept from before, so a step costs only the transformer.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from assistant.model.backbone import Backbone
+from assistant.model.chat import ChatFormat, Message
+from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, LONGEST_RUN, READ_TOKENS, Hearing
+from assistant.model.turn_head import TurnHead
+from assistant.training.features import FeatureSet, HeardUtterance
+from assistant.training.lora import Adapted
+from assistant.training.omni_data import Conversations, Example
+from assistant.training.runs import seed_step
+from audiocodec.reader import read_frames
+
+IGNORED = -100
+TURN_WEIGHT = 0.1  # of the turn head's loss against the answers'
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What the transformer is given of one utterance, before anything learned is applied."""
+
+    words: Tensor  # (n, D) expected embeddings
+    prosody: Tensor  # (n, PROSODY_WIDTH) means
+    whole: Tensor  # (hidden,) the manner's last state
+
+
+def runs_of(hearing: Hearing, features: FeatureSet, record: HeardUtterance) -> Runs:
+    """The same runs as ``Hearing.step`` makes, for an utterance of a set that went through the codebooks."""
+    rows = features.rows(record)
+    semantic, prosody = features.semantic[rows].float(), features.prosody[rows]
+    reading = read_frames(hearing.reader, semantic, READ_TOKENS)
+    output, _ = hearing.manner(
+        semantic[None], prosody[None], reading.blank[None], hearing.manner.initial_state(1)
+    )
+    best = reading.best
+    starts = torch.cat([torch.ones(1, dtype=torch.bool), best[1:] != best[:-1]])
+    run = starts.long().cumsum(0) - 1
+    words = (hearing.embedding[reading.tokens].float() * reading.shares[..., None]).sum(dim=1)
+    found_words, found_prosody = [], []
+    for index in torch.unique(run[best > 0]):
+        frames = torch.nonzero(run == index).squeeze(1)[:LONGEST_RUN]
+        found_words.append(words[frames].mean(dim=0))
+        found_prosody.append(prosody[frames].mean(dim=0))
+    if not found_words:
+        return Runs(torch.zeros(0, semantic.shape[1]), torch.zeros(0, prosody.shape[1]), output.hidden[0, -1])
+    return Runs(torch.stack(found_words), torch.stack(found_prosody), output.hidden[0, -1])
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One example as tokens; -1 marks places of heard embeddings."""
+
+    tokens: list[int]
+    targets: list[int]  # IGNORED where nothing is learned
+    runs: Runs | None
+    first_heard: int
+
+
+def write(chat: ChatFormat, example: Example, runs: Runs | None) -> Written:
+    """Lay an example out in ChatML; only its last answer is learned."""
+    tokens: list[int] = []
+    if example.system:
+        tokens += chat.turn(Message("system", example.system))
+    for ask, reply in example.history:
+        tokens += chat.turn(Message("user", ask)) + chat.turn(Message("assistant", reply))
+    tokens += chat.open("user")
+    first = len(tokens) + 1
+    if runs is not None:
+        tokens += [AUDIO_OPEN, *[-1] * (len(runs.words) + 1), AUDIO_CLOSE]
+    tokens += chat.tokenizer.encode(example.typed) + chat.close() + chat.open("assistant")
+    answer = [*chat.tokenizer.encode(example.answer), chat.turn_end]
+    targets = [IGNORED] * (len(tokens) - 1) + answer
+    return Written(tokens + answer[:-1], targets, runs, first)
+
+
+@dataclass(frozen=True, slots=True)
+class OmniPace:
+    """How joint training goes."""
+
+    rank: int = 32
+    rate: float = 6e-4
+    batch: int = 16
+    steps: int = 900
+    warm_up: int = 30
+
+
+class OmniRecipe:
+    """Trainable: one step is one batch of conversations."""
+
+    def __init__(
+        self, backbone: Backbone, hearing: Hearing, features: FeatureSet, chat: ChatFormat, pace: OmniPace
+    ) -> None:
+        self.backbone, self.hearing, self.features, self.chat, self.pace = (
+            backbone,
+            hearing,
+            features,
+            chat,
+            pace,
+        )
+        self.adapted = Adapted(backbone, pace.rank, (AUDIO_OPEN, AUDIO_CLOSE))
+        self.turn_head = TurnHead(backbone.config.width)
+        self.projections = nn.ModuleDict({"say_how": hearing.say_how, "sum_up": hearing.sum_up})
+        self.conversations = Conversations(features.records)
+        self.optimizer = torch.optim.AdamW(
+            [p for module in self.modules().values() for p in module.parameters() if p.requires_grad],
+            pace.rate,
+            betas=(0.9, 0.98),
+            weight_decay=0.0,
+        )
+
+    def modules(self) -> dict[str, nn.Module]:
+        """What is learned."""
+        return {"adapted": self.adapted, "projections": self.projections, "turn_head": self.turn_head}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Its optimiser."""
+        return {"omni": self.optimizer}
+
+    def step(self, number: int) -> dict[str, float]:
+        """Learn from one batch."""
+        rng, pace = seed_step(3, number), self.pace
+        batch = []
+        for _ in range(pace.batch):
+            example = self.conversations.draw(rng)
+            runs = None
+            if example.heard is not None:
+                with torch.no_grad():
+                    runs = runs_of(self.hearing, self.features, example.heard)
+            batch.append(write(self.chat, example, runs))
+        rate = pace.rate * min(1.0, (number + 1) / pace.warm_up) * max(0.05, 1 - number / pace.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        answers, turns = self.losses(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(answers + TURN_WEIGHT * turns)
+        nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 1.0)
+        self.optimizer.step()
+        return {"answer": float(answers.detach()), "turn": float(turns.detach())}
+
+    def losses(self, batch: list[Written]) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of the answers' tokens, and of "finished" at each heard embedding (true at the last
+        run).
+        """
+        length = max(len(one.tokens) for one in batch)
+        tokens = torch.zeros(len(batch), length, dtype=torch.long)
+        targets = torch.full((len(batch), length), IGNORED)
+        keep = torch.zeros(len(batch), length, dtype=torch.bool)
+        for row, one in enumerate(batch):
+            tokens[row, : len(one.tokens)] = torch.tensor(one.tokens)
+            targets[row, : len(one.targets)] = torch.tensor(one.targets)
+            keep[row, : len(one.tokens)] = True
+        x = self.adapted.embed(self.backbone, tokens.clamp(min=0))
+        heard = [(row, one) for row, one in enumerate(batch) if one.runs is not None]
+        if heard:
+            x = x.masked_scatter(
+                (tokens == -1)[..., None], torch.cat([self.embed(one.runs) for _, one in heard])
+            )
+        hidden = self.backbone(x.to(torch.bfloat16), keep=keep).last
+        wanted = targets != IGNORED
+        logits = self.backbone.logits(hidden[wanted])
+        answers = nn.functional.cross_entropy(logits.float(), targets[wanted])
+        return answers, self._turns(hidden, heard)
+
+    def embed(self, runs: Runs | None) -> Tensor:
+        """Embeddings of an utterance: its runs, then the sum of how it was said."""
+        assert runs is not None
+        words = runs.words + self.hearing.say_how(runs.prosody)
+        return torch.cat([words, self.hearing.sum_up(runs.whole)[None]])
+
+    def _turns(self, hidden: Tensor, heard: list[tuple[int, Written]]) -> Tensor:
+        states, truth = [], []
+        for row, one in heard:
+            assert one.runs is not None
+            count = len(one.runs.words)
+            states.append(hidden[row, one.first_heard : one.first_heard + count].float())
+            truth += [0.0] * (count - 1) + [1.0] * min(count, 1)
+        if not truth:
+            return hidden.new_zeros((), dtype=torch.float32)
+        logits = self.turn_head.words(torch.cat(states)).squeeze(-1)
+        goal = torch.tensor(truth)
+        weight = torch.where(goal > 0, 3.0, 1.0)
+        return nn.functional.binary_cross_entropy_with_logits(logits, goal, weight)
