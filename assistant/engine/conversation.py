@@ -1,0 +1,95 @@
+"""What the engine remembers of one conversation: its items, and where they lie in the cache."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from assistant.engine.answering import Answering, Spoken
+from assistant.model.decoder import StepOutput
+from assistant.model.hearing import HearingState
+from assistant.model.kv_cache import KVCache
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of transformer inputs of one kind."""
+
+    kind: str  # "text", "audio" or "image"
+    inputs: Tensor  # (T,) int64 token ids or (T, D) embeddings
+
+
+@dataclass(slots=True)
+class Item:
+    """One message: what was written between the turn's markers, so that it can be written again."""
+
+    name: str
+    role: str
+    segments: list[Segment] = field(default_factory=list)
+    start: int = 0  # cache position before the turn's opening
+    spoken: tuple[Spoken, ...] = ()  # where an answer's sound lay
+    text: str = ""  # of an answer
+
+    @property
+    def has_words(self) -> bool:
+        """Whether anything but empty sound is in it."""
+        return any(len(segment.inputs) for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAudio:
+    """Sound that is being heard for the open item."""
+
+    item: str
+    state: HearingState
+    begin: int  # cache position before the audio marker
+    embeddings: tuple[Tensor, ...] = ()
+
+    def heard(self) -> Tensor | None:
+        """All embeddings so far, (T, D)."""
+        return torch.cat(self.embeddings) if self.embeddings else None
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenMark:
+    """What ``end_audio`` found, to go back to."""
+
+    item: str
+    audio: OpenAudio
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """The conversation itself, kept aside while one answer is made under other instructions."""
+
+    cache: KVCache
+    instructions: str
+    items: list[Item]
+    open_item: Item | None
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One session on the engine's side; changed in place, by the engine's thread only."""
+
+    cache: KVCache
+    instructions: str
+    items: list[Item] = field(default_factory=list)
+    open_item: Item | None = None  # its turn has been opened and not yet closed
+    audio: OpenAudio | None = None
+    reopen: ReopenMark | None = None
+    answering: Answering | None = None
+    last: StepOutput | None = None  # what the newest prefill gave
+    detour: Detour | None = None
+
+    def find(self, name: str) -> Item:
+        """Give an item by name.
+
+        Raises:
+            ValueError: there is none.
+        """
+        for item in self.items:
+            if item.name == name:
+                return item
+        raise ValueError(f"no item {name!r} in this conversation")

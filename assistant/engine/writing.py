@@ -1,0 +1,116 @@
+"""Writing a conversation into its cache: turns, their order, and going back."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from assistant.engine.conversation import Conversation, Detour, Item
+from assistant.model.chat import ChatFormat, Message
+from assistant.model.decoder import Decoder
+from assistant.model.tokenizer import Tokenizer
+
+
+class Writer:
+    """Keeps items and cache in step. A turn is closed when the next one opens, so that it can still grow."""
+
+    def __init__(self, decoder: Decoder, tokenizer: Tokenizer) -> None:
+        self.decoder, self.format = decoder, ChatFormat(tokenizer)
+
+    def begin(self, conversation: Conversation) -> None:
+        """Write the system prompt into an empty cache."""
+        conversation.cache.reset()
+        conversation.open_item = None
+        if conversation.instructions:
+            self._write_ids(conversation, self.format.turn(Message("system", conversation.instructions)))
+
+    def write(self, conversation: Conversation, inputs: Tensor) -> None:
+        """Append token ids or embeddings."""
+        conversation.last = self.decoder.prefill(conversation.cache, inputs)
+
+    def _write_ids(self, conversation: Conversation, ids: list[int]) -> None:
+        self.write(conversation, torch.tensor(ids))
+
+    def enter(self, conversation: Conversation, name: str, role: str) -> Item:
+        """Go on with the open item of that name, or close what is open and open a new one at the end."""
+        current = conversation.open_item
+        if current is not None and current.name == name:
+            return current
+        item = Item(name, role, start=conversation.cache.position)
+        closing = self.format.close() if current is not None else []
+        self._write_ids(conversation, closing + self.format.open(role))
+        conversation.items.append(item)
+        conversation.open_item = item
+        return item
+
+    def add_item(self, conversation: Conversation, item: Item) -> None:
+        """Write a known item at the end and leave it open."""
+        opened = self.enter(conversation, item.name, item.role)
+        opened.segments, opened.spoken, opened.text = item.segments, item.spoken, item.text
+        for segment in item.segments:
+            self.write(conversation, segment.inputs)
+
+    def rewrite(self, conversation: Conversation, items: list[Item]) -> None:
+        """Write everything anew with exactly these items."""
+        conversation.items.clear()
+        conversation.audio = conversation.reopen = None
+        self.begin(conversation)
+        for item in items:
+            self.add_item(conversation, item)
+
+    def rewrite_from(self, conversation: Conversation, first: Item) -> None:
+        """Write ``first`` and what follows it again, after its content was changed."""
+        index = conversation.items.index(first)
+        before, after = conversation.items[:index], conversation.items[index:]
+        if first.start < conversation.cache.earliest:
+            self.rewrite(conversation, [*before, *after])
+            return
+        self._go_back(conversation, before, first.start)
+        for item in after:
+            self.add_item(conversation, item)
+
+    def remove(self, conversation: Conversation, item: Item) -> None:
+        """Take the last item out again, as if its turn had never been opened."""
+        before = conversation.items[: conversation.items.index(item)]
+        if item.start < conversation.cache.earliest:
+            self.rewrite(conversation, before)
+        else:
+            self._go_back(conversation, before, item.start)
+
+    def detour(self, conversation: Conversation, instructions: str) -> None:
+        """Put the conversation aside and go on in a copy of it under other instructions."""
+        kept = conversation.items
+        conversation.detour = Detour(
+            conversation.cache, conversation.instructions, kept, conversation.open_item
+        )
+        conversation.cache = self.decoder.new_cache(conversation.cache.shape)
+        conversation.instructions = instructions
+        conversation.items = []
+        self.begin(conversation)
+        for item in kept:
+            self.add_item(conversation, replace(item))
+
+    def come_back(self, conversation: Conversation, answer: Item) -> Item:
+        """End a detour, if there is one: the conversation goes on with the answer as its last item."""
+        detour = conversation.detour
+        if detour is None:
+            return answer
+        conversation.detour = None
+        conversation.cache, conversation.instructions = detour.cache, detour.instructions
+        conversation.items, conversation.open_item = detour.items, detour.open_item
+        self.add_item(conversation, answer)
+        return conversation.items[-1]
+
+    def count(self, conversation: Conversation) -> dict[str, int]:
+        """How many positions of the conversation are text (with all markers), audio and pictures."""
+        counts = {"text": 0, "audio": 0, "image": 0}
+        for item in conversation.items:
+            for segment in item.segments:
+                counts[segment.kind] += len(segment.inputs)
+        counts["text"] = conversation.cache.position - counts["audio"] - counts["image"]
+        return counts
+
+    def _go_back(self, conversation: Conversation, before: list[Item], position: int) -> None:
+        conversation.cache.rewind(position)
+        conversation.items = before
+        conversation.open_item = before[-1] if before else None
