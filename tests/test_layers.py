@@ -12,11 +12,18 @@ ALLOWED: dict[str, set[str]] = {
     "audiocodec": set(),
     "assistant.errors": set(),
     "assistant.paths": set(),
+    "assistant.extras": {"assistant.errors"},
     "assistant.weights": {"assistant.errors", "assistant.paths"},
-    "assistant.model": {"assistant.errors", "assistant.weights", "audiocodec"},
+    "assistant.model": {"assistant.errors", "assistant.extras", "assistant.weights", "audiocodec"},
     "assistant.session": {"assistant.errors", "audiocodec.numbers"},
     "assistant.protocol": {"assistant.errors", "assistant.session", "audiocodec.numbers"},
-    "assistant.engine": {"assistant.errors", "assistant.session", "assistant.model", "audiocodec"},
+    "assistant.engine": {
+        "assistant.errors",
+        "assistant.extras",
+        "assistant.session",
+        "assistant.model",
+        "audiocodec",
+    },
     "assistant.server": {
         "assistant.errors",
         "assistant.session",
@@ -27,9 +34,16 @@ ALLOWED: dict[str, set[str]] = {
     },
     "assistant.web": set(),
     "assistant.config": {"assistant.errors", "assistant.paths"},
-    "assistant.client": {"assistant.errors", "assistant.session", "assistant.config", "audiocodec.numbers"},
+    "assistant.client": {
+        "assistant.errors",
+        "assistant.extras",
+        "assistant.session",
+        "assistant.config",
+        "audiocodec.numbers",
+    },
     "assistant.compose": {
         "assistant.errors",
+        "assistant.extras",
         "assistant.paths",
         "assistant.config",
         "assistant.weights",
@@ -39,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "assistant.training": {
         "assistant.errors",
+        "assistant.extras",
         "assistant.paths",
         "assistant.weights",
         "assistant.model",
@@ -47,6 +62,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "assistant.bench": {
         "assistant.errors",
+        "assistant.extras",
         "assistant.paths",
         "assistant.weights",
         "assistant.model",
@@ -61,7 +77,13 @@ ALLOWED: dict[str, set[str]] = {
     },
 }
 TOP = {"assistant.cli", "assistant.__main__", "assistant.__init__"}  # may import everything
-NO_TORCH = {"assistant.session", "assistant.protocol", "assistant.server", "assistant.web", "assistant.client"}
+NO_TORCH = {
+    "assistant.session",
+    "assistant.protocol",
+    "assistant.server",
+    "assistant.web",
+    "assistant.client",
+}
 NO_CLOCK_OR_SOCKET = {"time", "asyncio", "socket", "websockets", "threading", "torch"}  # for the session core
 
 
@@ -98,7 +120,9 @@ def within(name: str, packages: set[str]) -> bool:
     return any(name == package or name.startswith(package + ".") for package in packages)
 
 
-@pytest.mark.parametrize(("name", "path"), modules(), ids=lambda value: str(value) if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "path"), modules(), ids=lambda value: str(value) if isinstance(value, str) else ""
+)
 def test_module_keeps_to_its_layer(name: str, path: Path) -> None:
     own = layer(name)
     used = imports(path)

@@ -61,12 +61,13 @@ def pull(
     offline: Offline = False,
 ) -> None:
     """Fetch models; what is here already is checked and kept, a broken download goes on where it stopped."""
+    from assistant.config import load
     from assistant.weights.progress import Terminal
     from assistant.weights.store import Store
 
     models = _chosen(names, needed)
     with Terminal() as reporter:
-        store = Store(reporter=reporter, offline=offline)
+        store = Store(reporter=reporter, offline=offline or load().offline)
         for model in models:
             store.pull(model, check=True)
             reporter.note(f"{model.name}: {len(model.files)} file(s), {model.size / 1e6:.1f} MB, verified")
