@@ -11,7 +11,8 @@ ECHO_CORRELATION = 0.45  # of full; a person talking over the assistant stays we
 
 def thin(signal: NDArray[np.float32]) -> NDArray[np.float32]:
     """Lower the rate to 8 kHz by averaging; good enough to compare two signals."""
-    return signal[: len(signal) // STEP * STEP].reshape(-1, STEP).mean(axis=1)
+    slow: NDArray[np.float32] = signal[: len(signal) // STEP * STEP].reshape(-1, STEP).mean(axis=1)
+    return slow
 
 
 def is_echo(heard: NDArray[np.float32], said: NDArray[np.float32]) -> bool:

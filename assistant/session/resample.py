@@ -8,12 +8,13 @@ TAPS_PER_PHASE = 24  # length of the low-pass, in input samples of the slower si
 
 
 def low_pass(up: int, down: int) -> Samples:
-    """Windowed-sinc low-pass at the lower of the two Nyquist frequencies, for a signal raised by ``up``."""
+    """Windowed-sinc low-pass at the lower of the two Nyquist frequencies."""
     widest = max(up, down)
     length = TAPS_PER_PHASE * widest + 1
     time = np.arange(length) - (length - 1) / 2
     taps = np.sinc(time / widest) / widest * np.hanning(length + 2)[1:-1]
-    return (taps / taps.sum() * up).astype(np.float32)
+    scaled: Samples = (taps / taps.sum() * up).astype(np.float32)
+    return scaled
 
 
 class Resampler:
