@@ -77,14 +77,6 @@ export class Conversation {
     return [...lines, { kind: "send", event: truncate(item, Math.floor(samplesToMs(played))) }];
   }
 
-  /** A message that the user typed. */
-  typed(id, text) {
-    const line = this.captions.open(id, "user");
-    line.text = text;
-    line.done = true;
-    return [{ kind: "line", line }, ...this.to("thinking")];
-  }
-
   /** The daemon knows nothing of what went before: nothing is being answered any more. */
   restarted() {
     const flush = this.interrupt();

@@ -8,6 +8,8 @@ import { N_MELS } from "./numbers.js";
 const POINTS = 72; // of each ribbon
 const LAYERS = 6; // echoes of the ribbon, each some frames older than the last
 const LAYER_FRAMES = 4;
+const SMOOTHED = 2; // bands each side that count into a point
+const TINT_S = 0.16; // in which colours cross over by about two thirds
 const USED_BANDS = 78; // speech leaves the uppermost bands nearly empty
 const CORE = 0.235; // radii, as shares of the canvas
 const RING = 0.275;
@@ -17,17 +19,25 @@ const REACH = 0.185;
 function colours(palette, state) {
   const { viva, user, faint, ink } = palette;
   const deep = palette["viva-deep"];
+  const far = palette.dark ? [112, 138, 255] : [48, 78, 190]; // a blue beyond the user's green
   const table = {
-    listening: [user, mix(user, deep, 0.28)],
-    hearing: [user, mix(user, palette.dark ? [120, 150, 255] : [40, 70, 160], 0.5)],
-    thinking: [mix(user, viva, 0.55), deep],
+    listening: [user, mix(user, far, 0.35)],
+    hearing: [user, mix(user, far, 0.65)],
+    thinking: [mix(deep, far, 0.35), deep],
     speaking: [viva, deep],
-    interrupted: [mix(viva, user, 0.5), user],
+    interrupted: [user, mix(user, far, 0.5)],
     reconnecting: [faint, mix(faint, ink, 0.2)],
     connecting: [faint, viva],
     muted: [faint, mix(faint, ink, 0.2)],
   };
   return table[state] ?? [viva, deep];
+}
+
+/** Mean loudness about a band, so that single harmonics make no thorns. */
+function around(bands, band) {
+  let sum = 0;
+  for (let at = band - SMOOTHED; at <= band + SMOOTHED; at += 1) sum += bands[Math.max(0, Math.min(N_MELS - 1, at))];
+  return sum / (2 * SMOOTHED + 1);
 }
 
 /** Radius of the ribbon at each point, as a share of its reach. */
@@ -38,7 +48,7 @@ export function ribbon(bands, state, time) {
     const height = Math.abs(Math.PI - angle) / Math.PI; // 1 at the bottom, 0 at the top
     const place = (1 - height) * (USED_BANDS - 1);
     const low = Math.floor(place);
-    const sound = bands[low] + (bands[Math.min(low + 1, N_MELS - 1)] - bands[low]) * (place - low);
+    const sound = around(bands, low) + (around(bands, low + 1) - around(bands, low)) * (place - low);
     let swell = 0.05 * Math.sin(3 * angle + time * 0.9) + 0.035 * Math.sin(5 * angle - time * 1.3);
     if (state === "thinking" || state === "connecting") {
       const away = Math.atan2(Math.sin(angle - time * 2.6), Math.cos(angle - time * 2.6));
@@ -55,6 +65,7 @@ export class Orb {
   #held = new Float32Array(N_MELS);
   #echoes = [];
   #tint = null;
+  #lastS = 0;
   #still;
 
   constructor(canvas, still) {
@@ -70,7 +81,7 @@ export class Orb {
     follow(this.#held, bands, calm ? 0.12 : 0.5, calm ? 0.06 : 0.13);
     this.#echoes.unshift(this.#held.slice());
     this.#echoes.length = Math.min(this.#echoes.length, LAYERS * LAYER_FRAMES);
-    this.#blend(palette, state);
+    this.#blend(palette, state, timeS);
     const { context, width, height } = place;
     context.clearRect(0, 0, width, height);
     context.save();
@@ -85,9 +96,11 @@ export class Orb {
     context.restore();
   }
 
-  #blend(palette, state) {
+  #blend(palette, state, timeS) {
     const wanted = colours(palette, state);
-    this.#tint = this.#tint ? this.#tint.map((colour, at) => mix(colour, wanted[at], 0.08)) : wanted;
+    const share = 1 - Math.exp((this.#lastS - timeS) / TINT_S);
+    this.#tint = this.#tint ? this.#tint.map((colour, at) => mix(colour, wanted[at], share)) : wanted;
+    this.#lastS = timeS;
   }
 
   #glow(context, size, palette) {
@@ -104,7 +117,7 @@ export class Orb {
     const lean = layer / LAYERS;
     const points = Array.from(radii, (value, at) => {
       const angle = (2 * Math.PI * at) / POINTS + Math.PI / 2 + lean * 0.25 * Math.sin(time * 0.4);
-      const radius = size * (RING + 0.008 * layer + REACH * value * (1 - 0.35 * lean));
+      const radius = size * (RING + 0.008 * layer + REACH * value * (1 - 0.3 * lean));
       return [radius * Math.cos(angle), radius * Math.sin(angle)];
     });
     const fill = context.createLinearGradient(0, size * 0.4, 0, -size * 0.4);
@@ -124,10 +137,12 @@ export class Orb {
   #core(context, size, palette) {
     const radius = size * CORE * (1 + 0.05 * strength(this.#held));
     const [low, high] = this.#tint;
-    const shade = context.createRadialGradient(-radius * 0.35, -radius * 0.45, radius * 0.1, 0, 0, radius * 1.1);
-    shade.addColorStop(0, css(mix(low, [255, 255, 255], palette.dark ? 0.16 : 0.2)));
-    shade.addColorStop(0.5, css(low));
-    shade.addColorStop(1, css(mix(high, palette.dark ? [0, 0, 0] : high, 0.25)));
+    const white = [255, 255, 255];
+    const shade = context.createLinearGradient(-radius * 0.5, radius, radius * 0.5, -radius);
+    shade.addColorStop(0, css(mix(low, white, palette.dark ? 0.06 : 0.12)));
+    shade.addColorStop(1, css(mix(high, white, palette.dark ? 0.04 : 0.1)));
+    context.shadowColor = css(mix(low, high, 0.5), 0.4);
+    context.shadowBlur = radius * 0.25;
     context.fillStyle = shade;
     context.beginPath();
     context.arc(0, 0, radius, 0, 2 * Math.PI);

@@ -40,7 +40,7 @@ export class TranscriptView {
   }
 
   #fill({ item, note, said }, line) {
-    const heard = line.role === "assistant" ? line.text.slice(0, line.heardChars) : line.text;
+    const heard = line.role === "assistant" ? wholeWords(line.text, line.heardChars) : line.text;
     const coming = line.text.slice(heard.length);
     said.replaceChildren(heard, ...(coming ? [make("span", "coming", coming)] : []));
     said.classList.toggle("pending", !line.done && !line.text);
@@ -53,4 +53,11 @@ export class TranscriptView {
     if (line.interrupted) return "interrupted";
     return line.latencyMs === null ? "" : `after ${Math.round(line.latencyMs)} ms`;
   }
+}
+
+/** The beginning of a text, up to the end of the word at a place. */
+function wholeWords(text, chars) {
+  if (chars === 0) return "";
+  const end = text.slice(chars - 1).search(/\s/);
+  return end < 0 ? text : text.slice(0, chars - 1 + end);
 }

@@ -12,6 +12,8 @@ export class Speaker {
   #context;
   #node;
   #report;
+  #analyser;
+  #bins;
   #flushed = [];
 
   constructor(context, report) {
@@ -20,6 +22,10 @@ export class Speaker {
     this.#node = new AudioWorkletNode(context, "playback", { numberOfInputs: 0, outputChannelCount: [1] });
     this.#node.port.onmessage = ({ data }) => this.#receive(data);
     this.#node.connect(context.destination);
+    this.#analyser = context.createAnalyser();
+    this.#analyser.fftSize = 1024;
+    this.#node.connect(this.#analyser);
+    this.#bins = new Uint8Array(this.#analyser.frequencyBinCount);
   }
 
   /** Opens the loudspeaker; browsers allow it after the first press of a button. */
@@ -30,14 +36,15 @@ export class Speaker {
     return new Speaker(context, report);
   }
 
-  /** The context, for what measures the output. */
-  get context() {
-    return this.#context;
+  /** What is heard now, for drawing: bytes per frequency bin. */
+  spectrum() {
+    this.#analyser.getByteFrequencyData(this.#bins);
+    return this.#bins;
   }
 
-  /** The node whose output is heard. */
-  get node() {
-    return this.#node;
+  /** Hertz between two bins of `spectrum()`. */
+  get binHz() {
+    return this.#context.sampleRate / this.#analyser.fftSize;
   }
 
   push(answer, start, samples) {
