@@ -59,7 +59,7 @@ def _stream(client: httpx.Client, url: str, part: Path, what: str, reporter: Rep
         length = answer.headers.get("content-length")
         reporter.start(what, have, have + int(length) if length else None)
         with part.open("ab" if have else "wb") as file:
-            for chunk in answer.iter_raw(CHUNK):
+            for chunk in answer.iter_raw():
                 file.write(chunk)
                 reporter.advance(len(chunk))
 

@@ -181,6 +181,10 @@ class Store:
         """Write, hash, sync, rename: the file is there whole and right, or not at all."""
         target = self.root / model.name / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
+        for abandoned in target.parent.glob(
+            f".{target.name}.*.tmp"
+        ):  # of a process that was killed; the lock is ours
+            abandoned.unlink(missing_ok=True)
         unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             with unfinished.open("wb") as out:
