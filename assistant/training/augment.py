@@ -81,9 +81,9 @@ def room(rng: np.random.Generator) -> Audio:
 
 
 def recorded_rooms(folder: Path) -> list[Audio]:
-    """Read impulse responses, each from its loudest sample on, at 24 kHz."""
+    """Read impulse responses (sound files named .bin), each from its loudest sample on, at 24 kHz."""
     rooms = []
-    for path in sorted(folder.glob("*.wav")):
+    for path in sorted(folder.glob("*.bin")):
         response, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
         response = soxr.resample(response[:, 0], sample_rate, SAMPLE_RATE)
         start = int(np.abs(response).argmax())

@@ -102,13 +102,15 @@ class Phonemes:
 class Kokoro:
     """Kokoro-82M with its voices, mixtures of two of them and mild extrapolations."""
 
-    def __init__(self, folder: Path, phonemes: Phonemes, names: frozenset[str] | None = None) -> None:
-        """``names`` restricts the voices (each spoken pure); by default all but the held-out
+    def __init__(
+        self, model: Path, voices: Path, phonemes: Phonemes, names: frozenset[str] | None = None
+    ) -> None:
+        """``model`` and ``voices`` are the folders of the net and of the speakers. ``names`` restricts the voices (each spoken pure); by default all but the held-out
         ones are mixed.
         """
-        self.session = session_with_durations(folder / "kokoro.onnx", "/encoder/Round_output_0")
-        self.vocabulary: dict[str, int] = json.loads((folder / "vocab.json").read_text())["vocab"]
-        found = {path.stem: path for path in sorted((folder / "voices").glob("*.bin"))}
+        self.session = session_with_durations(model / "kokoro.onnx", "/encoder/Round_output_0")
+        self.vocabulary: dict[str, int] = json.loads((model / "vocab.json").read_text())["vocab"]
+        found = {path.stem: path for path in sorted(voices.glob("*.bin"))}
         chosen = [name for name in found if (name in names if names is not None else name not in HELD_OUT)]
         self.styles = {
             name: np.fromfile(found[name], np.float32).reshape(STYLE_ROWS, STYLE_WIDTH) for name in chosen

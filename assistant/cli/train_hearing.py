@@ -1,0 +1,107 @@
+"""Training commands of hearing, in the order in which they are run. Each goes on where it was stopped."""
+
+from typing import Annotated
+
+import typer
+
+Steps = Annotated[int, typer.Option(help="Steps of the whole run.")]
+Threads = Annotated[int, typer.Option(help="Processor threads; 0 leaves the choice to PyTorch.")]
+
+
+def add(group: typer.Typer) -> None:
+    """Add the commands to the group."""
+    group.command("speech-data")(speech_data)
+    group.command()(encoder)
+    group.command()(hear)
+    group.command()(codebooks)
+    group.command()(manner)
+    group.command()(omni)
+    group.command("hearing-weights")(hearing_weights)
+
+
+def speech_data(
+    maker: Annotated[str, typer.Argument(help="kokoro, hibari or old")],
+    hours: Annotated[float, typer.Option(help="Hours of speech in the corpus.")] = 1.0,
+    held_out: Annotated[bool, typer.Option("--held-out", help="The voices and sentences for tests.")] = False,
+) -> None:
+    """Make many-speaker speech with known words, timing and manner, outside the repository."""
+    from assistant.training.hearing_recipes import make_speech
+
+    for made in make_speech(maker, hours, held_out):
+        print(f"{made:.2f} of {hours:.2f} hours", flush=True)
+
+
+def encoder(steps: Steps = 12_000, threads: Threads = 0) -> None:
+    """Distil the streaming encoder and teach it the transformer's token space."""
+    from assistant.training.hearing_recipes import ENCODER_RUN, RUNS, encoder_recipe, read_language
+    from assistant.training.runs import Plan, train
+    from assistant.training.train_encoder import Pace
+
+    set_threads(threads)
+    train(RUNS / ENCODER_RUN, encoder_recipe(read_language(), Pace(steps=steps)), Plan(steps))
+
+
+def hear(
+    kokoro: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 2_000,
+    hibari: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 6_000,
+    threads: Threads = 0,
+) -> None:
+    """Let the encoder hear training speech once and keep its frames."""
+    from assistant.training.hearing_recipes import hear as hear_corpora
+    from assistant.training.hearing_recipes import read_language
+
+    set_threads(threads)
+    for maker, count in hear_corpora(read_language(), {"kokoro": kokoro, "hibari": hibari}):
+        print(f"{maker}: {count} utterances", flush=True)
+
+
+def codebooks(threads: Threads = 0) -> None:
+    """Fit the codec's codebooks on heard frames."""
+    from assistant.training.hearing_recipes import fit_and_keep
+
+    set_threads(threads)
+    for name, left in fit_and_keep().items():
+        print(f"{name}: variance left over {', '.join(f'{part:.3f}' for part in left)}")
+
+
+def manner(steps: Steps = 800, threads: Threads = 0) -> None:
+    """Train the judge of manner and of the end of a turn."""
+    from assistant.training.hearing_recipes import (
+        MANNER_RUN,
+        RUNS,
+        manner_recipe,
+        read_language,
+        with_codebooks,
+    )
+    from assistant.training.runs import Plan, train
+
+    set_threads(threads)
+    train(RUNS / MANNER_RUN, manner_recipe(with_codebooks(read_language()), steps), Plan(steps))
+
+
+def omni(steps: Steps = 900, threads: Threads = 0) -> None:
+    """Tune the transformer on what is heard and what is typed together."""
+    from assistant.training.hearing_recipes import OMNI_RUN, RUNS, omni_recipe, read_language, with_codebooks
+    from assistant.training.runs import Plan, train
+    from assistant.training.train_omni import OmniPace
+
+    set_threads(threads)
+    language = read_language()
+    recipe = omni_recipe(language, with_codebooks(language), OmniPace(steps=steps))
+    train(RUNS / OMNI_RUN, recipe, Plan(steps))
+
+
+def hearing_weights() -> None:
+    """Write the weights of the last runs into the project's weights folder."""
+    from assistant.training.hearing_recipes import write_weights
+
+    for path in write_weights():
+        print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
+
+
+def set_threads(threads: int) -> None:
+    """Limit the processor threads where asked to."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)

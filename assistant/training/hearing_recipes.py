@@ -1,0 +1,270 @@
+"""Puts hearing's training together: where things lie, what starts from what, and in which order.
+
+The order: speech (made once), encoder, heard frames, codebooks and manner, joint training, files.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from assistant.errors import WeightsError
+from assistant.model.adapters import Adapter
+from assistant.model.chat import ChatFormat
+from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
+from assistant.model.hearing_files import (
+    ADAPTER_FILE,
+    CODEBOOKS_FILE,
+    ENCODER_FILE,
+    new_hearing,
+    save_adapter,
+    save_codes,
+    save_encoder,
+)
+from assistant.model.loading import load_backbone
+from assistant.model.manner import MannerConfig
+from assistant.model.tokenizer import Tokenizer, tokenizer_from_gguf
+from assistant.model.turn_head import TurnHead
+from assistant.paths import RUNS, WEIGHTS, cache_dir
+from assistant.training.features import FeatureSet, hear_corpus, read_features
+from assistant.training.lora import Adapted
+from assistant.training.runs import load_module
+from assistant.training.speech_batches import Sound, SpeechBatches
+from assistant.training.speech_data import Utterance, make_corpus, read_corpus
+from assistant.training.texts import always_capital, lines, spoken_form
+from assistant.training.train_encoder import EncoderRecipe, Pace
+from assistant.training.train_manner import MannerRecipe, through_codebooks
+from assistant.training.train_omni import OmniPace, OmniRecipe
+from assistant.training.voices import HELD_OUT, Hibari, Kokoro, Maker, OldEngines, Phonemes
+from assistant.training.whisper_start import (
+    WhisperTeacher,
+    read_ctranslate2,
+    start_distance_bias,
+    start_from,
+)
+from assistant.weights import store
+from assistant.weights.gguf import GGUFFile
+from audiocodec.encoder import EncoderConfig
+from audiocodec.listener import TIMBRE_WIDTH, Codebooks
+
+BACKBONE = ("smollm2-135m-instruct", "model.gguf")
+SHARES = {"kokoro": 0.4, "hibari": 0.53, "old": 0.07}  # how often each corpus is drawn
+ENCODER_RUN, CODES_RUN, MANNER_RUN, OMNI_RUN = "hearing-encoder", "hearing-codes", "hearing-manner", "omni"
+FIT_FRAMES = 120_000  # codec frames that codebooks are fitted on
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """The transformer's side of hearing: its words and where they lie."""
+
+    tokenizer: Tokenizer
+    embedding: Tensor  # (vocabulary, D) float32
+    tokens: Tensor  # (V,) those that occur in what is spoken in training
+    names: frozenset[str]  # words written with a capital letter
+
+
+def read_language() -> Language:
+    """Read the transformer's vocabulary, and the tokens of all that is spoken in training."""
+    file = GGUFFile(store.path(*BACKBONE))
+    tokenizer = tokenizer_from_gguf(file.metadata)
+    texts = [line.text for line in lines(test=False)]
+    names = always_capital(texts)
+    found: Counter[int] = Counter()
+    for text in texts:
+        found.update(tokenizer.encode(" " + spoken_form(text, names)))
+    embedding = file.tensor("token_embd.weight").float()
+    return Language(tokenizer, embedding, torch.tensor(sorted(found)), names)
+
+
+def speech_folder(maker: str) -> Path:
+    """Where a maker's corpus lies."""
+    return cache_dir() / "speech" / maker
+
+
+def make_speech(maker: str, hours: float, held_out: bool = False) -> Iterator[float]:
+    """Make a corpus; yields its hours as they grow. ``held_out`` makes the test corpus of voices never trained on."""
+    made: Maker
+    if maker == "old":
+        made = OldEngines()
+    elif maker == "hibari":
+        made = Hibari(Phonemes())
+    elif maker == "kokoro":
+        folders = (store.path("kokoro"), store.path("kokoro-voices"))
+        made = Kokoro(*folders, Phonemes(), HELD_OUT if held_out else None)
+    else:
+        raise WeightsError(f"{maker!r} makes no speech; kokoro, hibari and old do")
+    folder = speech_folder(f"{maker}-held-out" if held_out else maker)
+    seed = {"kokoro": 1, "hibari": 2, "old": 3}[maker] + 10 * held_out
+    return make_corpus(folder, made, lines(test=held_out), hours, seed)
+
+
+def corpora() -> dict[str, Path]:
+    """The training corpora that have been made."""
+    found = {maker: speech_folder(maker) for maker in SHARES if read_corpus(speech_folder(maker))}
+    if not found:
+        raise WeightsError("no training speech yet: run `vivavoce train speech-data`")
+    return found
+
+
+def speech_batches(language: Language, seed: int = 1) -> SpeechBatches:
+    """Batches over all corpora that have been made."""
+    found = corpora()
+    hours = {maker: sum(r.length for r in read_corpus(path)) for maker, path in found.items()}
+    total = sum(hours.values())
+    # A small corpus is not drawn more than four times as often as its size says.
+    shares = [min(SHARES[maker], 4 * hours[maker] / total) for maker in found]
+    known = {int(token): row for row, token in enumerate(language.tokens)}
+
+    def rows(text: str) -> list[int]:
+        encoded = language.tokenizer.encode(" " + text) if text else []
+        return [known[token] for token in encoded if token in known]
+
+    return SpeechBatches(Sound(tuple(found.values()), tuple(shares), rooms()), rows, language.names, seed)
+
+
+def rooms() -> Path:
+    """Recorded impulse responses."""
+    return store.path("room-impulses")
+
+
+def encoder_recipe(language: Language, pace: Pace) -> EncoderRecipe:
+    """The encoder's training, started from Whisper's weights."""
+    tensors = read_ctranslate2(store.path("whisper-tiny.en", "model.bin"))
+    teacher, batches = WhisperTeacher(tensors), speech_batches(language)
+    hearing = new_hearing(EncoderConfig(), MannerConfig(), language.embedding, language.tokens)
+    start_from(hearing.listener.encoder, tensors)
+    start_distance_bias(hearing.listener.encoder, teacher, batches.batch(0, pace.batch_s).teacher_mel)
+    return EncoderRecipe(hearing.listener.encoder, hearing.reader, teacher, batches, pace)
+
+
+def trained_encoder(language: Language) -> Hearing:
+    """Hearing with the encoder of the last run; everything behind it is new."""
+    hearing = new_hearing(EncoderConfig(), MannerConfig(), language.embedding, language.tokens)
+    load_module(RUNS / ENCODER_RUN, "encoder", hearing.listener.encoder)
+    load_module(RUNS / ENCODER_RUN, "reader", hearing.reader)
+    return hearing.eval()
+
+
+def features_folder(maker: str) -> Path:
+    """Where a corpus's heard frames lie."""
+    return cache_dir() / "heard" / maker
+
+
+def hear(language: Language, utterances: dict[str, int], strength: float = 0.6) -> Iterator[tuple[str, int]]:
+    """Hear at most so many sensible utterances of each corpus; yields corpus and count."""
+    hearing = trained_encoder(language)
+    batches = speech_batches(language)
+    batches.wear.strength = strength
+    for maker, count in utterances.items():
+        picked = _first_asks(read_corpus(speech_folder(maker)), count)
+        marks = {(record.shard, record.offset) for record in picked}
+
+        def keep(record: Utterance, marks: set[tuple[int, int]] = marks) -> bool:
+            return (record.shard, record.offset) in marks
+
+        for done in hear_corpus(features_folder(maker), speech_folder(maker), hearing.listener, batches.wear, keep):
+            yield maker, done
+
+
+def _first_asks(records: list[Utterance], count: int) -> list[Utterance]:
+    """Asks first, because answers need them; then everything else in the order in which it was made."""
+    return sorted(records, key=lambda record: record.kind not in ("ask", "cutoff"))[:count]
+
+
+def fit_codebooks(books: Codebooks, features: FeatureSet, seed: int = 0) -> dict[str, list[float]]:
+    """Fit all codebooks on heard frames; gives the part of the variance left over after each."""
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(features.semantic), generator=generator)[:FIT_FRAMES]
+    spectra = features.timbre[chosen]
+    books.centre.copy_(spectra.mean(dim=0))
+    _, _, directions = torch.pca_lowrank(spectra, q=TIMBRE_WIDTH)
+    books.components.copy_(directions)
+    semantic = features.semantic[chosen].float()
+    prosody = features.prosody[chosen]
+    width = books.pitch.codebooks.shape[-1]
+    return {
+        "semantic": books.semantic.fit(semantic, generator),
+        "pitch": books.pitch.fit(prosody[:, :width], generator),
+        "loudness": books.loudness.fit(prosody[:, width:], generator),
+        "timbre": books.timbre.fit((spectra - books.centre) @ books.components, generator),
+    }
+
+
+def heard_features() -> FeatureSet:
+    """All frames that have been heard."""
+    folders = [features_folder(maker) for maker in SHARES if features_folder(maker).exists()]
+    if not folders:
+        raise WeightsError("nothing has been heard yet: run `vivavoce train hear`")
+    return read_features(*folders)
+
+
+def codes_path() -> Path:
+    """Where fitted codebooks are kept until they are shipped."""
+    return RUNS / CODES_RUN / "codebooks.safetensors"
+
+
+def with_codebooks(language: Language) -> Hearing:
+    """Hearing with the trained encoder and fitted codebooks."""
+    hearing = trained_encoder(language)
+    if not codes_path().exists():
+        raise WeightsError("no codebooks yet: run `vivavoce train codebooks`")
+    hearing.listener.codebooks.load_state_dict(load_file(codes_path()))
+    return hearing
+
+
+def manner_recipe(hearing: Hearing, steps: int) -> MannerRecipe:
+    """The manner net's training on what the codes stand for."""
+    features, blanks = through_codebooks(hearing.listener.codebooks, hearing.reader, heard_features())
+    return MannerRecipe(hearing.manner.train(), features, blanks, steps)
+
+
+def omni_recipe(language: Language, hearing: Hearing, pace: OmniPace) -> OmniRecipe:
+    """Joint training of the transformer with what is heard."""
+    load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
+    hearing.manner.eval().requires_grad_(False)
+    features, _ = through_codebooks(hearing.listener.codebooks, hearing.reader, heard_features())
+    backbone = load_backbone(store.path(*BACKBONE), torch.bfloat16)
+    return OmniRecipe(backbone, hearing, features, ChatFormat(language.tokenizer), pace)
+
+
+def fit_and_keep() -> dict[str, list[float]]:
+    """Fit codebooks on all heard frames and keep them with the runs."""
+    features = heard_features()
+    books = Codebooks(features.semantic.shape[1])
+    left = fit_codebooks(books, features)
+    codes_path().parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous() for name, value in books.state_dict().items()}, codes_path())
+    return left
+
+
+def trained_hearing(language: Language, joint: bool = True) -> tuple[Hearing, TurnHead]:
+    """Hearing from the last runs; ``joint`` includes what joint training learned for it."""
+    hearing, turn_head = with_codebooks(language), TurnHead(language.embedding.shape[1])
+    load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
+    if joint:
+        projections = nn.ModuleDict({"say_how": hearing.say_how, "sum_up": hearing.sum_up})
+        load_module(RUNS / OMNI_RUN, "projections", projections)
+        load_module(RUNS / OMNI_RUN, "turn_head", turn_head)
+    return hearing.eval(), turn_head.eval()
+
+
+def trained_adapter(pace: OmniPace) -> Adapter:
+    """The adapter of the last joint run."""
+    backbone = load_backbone(store.path(*BACKBONE), torch.bfloat16)
+    adapted = Adapted(backbone, pace.rank, (AUDIO_OPEN, AUDIO_CLOSE))
+    load_module(RUNS / OMNI_RUN, "adapted", adapted)
+    return adapted.adapter()
+
+
+def write_weights(folder: Path = WEIGHTS) -> list[Path]:
+    """Write the files of hearing and of joint training from the last runs."""
+    language = read_language()
+    hearing, turn_head = trained_hearing(language)
+    save_encoder(folder / ENCODER_FILE, hearing.listener, hearing.reader)
+    save_codes(folder / CODEBOOKS_FILE, hearing, turn_head)
+    save_adapter(folder / ADAPTER_FILE, trained_adapter(OmniPace()))
+    return [folder / name for name in (ENCODER_FILE, CODEBOOKS_FILE, ADAPTER_FILE)]
