@@ -13,8 +13,15 @@ ALLOWED: dict[str, set[str]] = {
     "assistant.errors": set(),
     "assistant.paths": set(),
     "assistant.extras": {"assistant.errors"},
+    "assistant.audio_files": {"assistant.errors", "audiocodec.numbers"},
     "assistant.weights": {"assistant.errors", "assistant.paths"},
-    "assistant.model": {"assistant.errors", "assistant.extras", "assistant.weights", "audiocodec"},
+    "assistant.model": {
+        "assistant.errors",
+        "assistant.extras",
+        "assistant.paths",
+        "assistant.weights",
+        "audiocodec",
+    },
     "assistant.session": {"assistant.errors", "audiocodec.numbers"},
     "assistant.protocol": {"assistant.errors", "assistant.session", "audiocodec.numbers"},
     "assistant.engine": {
@@ -43,6 +50,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "assistant.compose": {
         "assistant.errors",
+        "assistant.audio_files",
         "assistant.extras",
         "assistant.paths",
         "assistant.config",
@@ -53,6 +61,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "assistant.training": {
         "assistant.errors",
+        "assistant.audio_files",
         "assistant.extras",
         "assistant.paths",
         "assistant.weights",
@@ -62,6 +71,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "assistant.bench": {
         "assistant.errors",
+        "assistant.audio_files",
         "assistant.extras",
         "assistant.paths",
         "assistant.weights",

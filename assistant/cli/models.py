@@ -1,6 +1,7 @@
 """``vivavoce models``: list, pull, verify and find weights."""
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,16 +43,15 @@ def list_models(as_json: Json = False) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    widest = max(len(model.name) for model, _ in rows)
-    names = Column("model", no_wrap=True, min_width=widest)
-    table = Table(
-        names, "role", "size", "state", *(Column(head, no_wrap=True) for head in ("licence", "title"))
-    )
+    cells = [(m.name, m.role, f"{m.size / 1e6:.1f} MB", state) for m, state in rows]
+    widths = [max(len(str(row[i])) for row in cells) for i in range(3)] + [len("unchecked")]
+    heads = ("model", "role", "size", "state")
+    fixed = [Column(head, no_wrap=True, min_width=width) for head, width in zip(heads, widths, strict=True)]
+    table = Table(*fixed, "licence", Column("title", ratio=1), box=None, pad_edge=False, expand=True)
     colours = {State.VERIFIED: "green", State.UNCHECKED: "yellow", State.DAMAGED: "red", State.MISSING: "dim"}
-    for model, state in rows:
+    for (name, role, size, state), (model, _) in zip(cells, rows, strict=True):
         shown = f"[{colours[state]}]{state.value}[/]"
-        size = f"{model.size / 1e6:.1f} MB"
-        table.add_row(model.name, model.role, size, shown, model.licence, model.title)
+        table.add_row(name, role, size, shown, re.split("[;(]", model.licence)[0].strip(), model.title)
     Console().print(table)
 
 

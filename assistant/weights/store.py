@@ -123,7 +123,7 @@ class Store:
         try:
             status = place.stat()
             found = _hash(place) if status.st_size == file.size else ""
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return State.MISSING
         except OSError as error:
             raise WeightsError(f"cannot read {place}: {error.strerror}") from None
