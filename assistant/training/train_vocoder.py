@@ -43,6 +43,15 @@ class VocoderPlan:
     seed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A batch of clips cut at hops."""
+
+    pcm: Tensor  # (B, hops * MEL_HOP_LENGTH)
+    f0_hz: Tensor  # (B, hops)
+    mel: Tensor | None = None  # (B, hops, N_MELS) where it is not that of the sound itself
+
+
 class Clips:
     """Draws clips from a corpus made by ``vocoder_data``."""
 
@@ -53,12 +62,12 @@ class Clips:
         self.pcm: NDArray[np.int16] = np.concatenate([shard["pcm"] for shard in shards])
         self.f0: NDArray[np.float16] = np.concatenate([shard["f0"] for shard in shards])
 
-    def draw(self, rng: random.Random, count: int, hops: int) -> tuple[Tensor, Tensor]:
-        """Give PCM (count, hops * MEL_HOP_LENGTH) and pitch (count, hops)."""
+    def draw(self, rng: random.Random, count: int, hops: int) -> Clip:
+        """Cut clips of so many hops anywhere."""
         starts = [rng.randrange(len(self.f0) - hops) for _ in range(count)]
         pcm = np.stack([self.pcm[s * MEL_HOP_LENGTH : (s + hops) * MEL_HOP_LENGTH] for s in starts])
         f0 = np.stack([self.f0[s : s + hops] for s in starts])
-        return torch.from_numpy(pcm).float() / 32_768, torch.from_numpy(f0).float()
+        return Clip(torch.from_numpy(pcm).float() / 32_768, torch.from_numpy(f0).float())
 
 
 class SpectralLoss(nn.Module):
@@ -115,12 +124,15 @@ class VocoderRecipe:
         kept: dict[str, Optimizer] = {"vocoder": self.optimizer}
         return kept if self.critics is None else kept | {"critics": self.critic_optimizer}
 
-    def speak(self, pcm: Tensor, f0_hz: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def speak(self, clip: Clip, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Run clips through mel and vocoder; gives made and real PCM of the judged part and the pitch net's output."""
-        with torch.no_grad():
-            mel, _ = self.loss.mel(pcm, self.loss.mel.initial_state(len(pcm)))
+        pcm, mel = clip.pcm.to(self.device), clip.mel
+        if mel is None:
+            with torch.no_grad():
+                mel, _ = self.loss.mel(pcm, self.loss.mel.initial_state(len(pcm)))
         with torch.autocast(self.device.type, torch.bfloat16):
-            made, heard, _ = self.vocoder(mel, self.vocoder.initial_state(len(pcm), random.getrandbits(30)), f0_hz)
+            state = self.vocoder.initial_state(len(pcm), seed)
+            made, heard, _ = self.vocoder(mel.to(self.device), state, clip.f0_hz.to(self.device))
         made = made[:, (CONTEXT + VOCODER_DELAY) * MEL_HOP_LENGTH :]
         return made, pcm[:, CONTEXT * MEL_HOP_LENGTH :][:, : made.shape[1]], heard.float()
 
@@ -128,11 +140,9 @@ class VocoderRecipe:
         """Take one step and give its losses."""
         plan = self.plan
         rng = runs.seed_step(plan.seed, number)
-        random.seed(number)
-        pcm, f0 = self.clips.draw(rng, plan.batch, plan.hops + CONTEXT + VOCODER_DELAY)
-        pcm, f0 = pcm.to(self.device), f0.to(self.device)
-        made, real, heard = self.speak(pcm, f0)
-        spectra, pitch = self.loss(made, real), pitch_loss(heard, f0)
+        clip = self.clips.draw(rng, plan.batch, plan.hops + CONTEXT + VOCODER_DELAY)
+        made, real, heard = self.speak(clip, rng.getrandbits(30))
+        spectra, pitch = self.loss(made, real), pitch_loss(heard, clip.f0_hz.to(self.device))
         shown = {"spectra": spectra.item(), "pitch": pitch.item()}
         loss = spectra + 0.3 * pitch
         fight = self.critics is not None and number >= plan.adversarial_from

@@ -15,6 +15,7 @@ from assistant.errors import WeightsError
 from assistant.model.speaking.prosody import Windows, windows
 from assistant.model.speaking.pronouncer import Spelling, spelling
 from assistant.model.speaking.units import split_phones, unit_ids
+from audiocodec.numbers import MEL_HOP_LENGTH
 
 POOL = 4  # batches drawn together and sorted by length, so that little is padding
 
@@ -34,6 +35,7 @@ class Example:
     f0: NDArray[np.float16]
     mel: NDArray[np.float16]
     hidden: NDArray[np.float16]
+    pcm: NDArray[np.int16] | None = None  # where the corpus kept it
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ def read_corpus(folder: Path) -> list[Example]:
                     f0=arrays["f0"][frame : frame + frames],
                     mel=arrays["mel"][frame : frame + frames],
                     hidden=arrays["hidden"][word : word + words],
+                    pcm=arrays["pcm"][frame * MEL_HOP_LENGTH : (frame + frames) * MEL_HOP_LENGTH] if "pcm" in arrays else None,
                 )
             )
             unit, frame, word = unit + units, frame + frames, word + words

@@ -114,8 +114,8 @@ def units_of(phonemes: str, durations: NDArray[np.int64], words: list[Word]) -> 
 class VoiceMaker:
     """Speaks sentences and writes down everything about them."""
 
-    def __init__(self, states: HiddenStates) -> None:
-        self.teacher, self.states, self.mel = Teacher(), states, LogMel()
+    def __init__(self, states: HiddenStates, keep_sound: bool = False) -> None:
+        self.teacher, self.states, self.mel, self.keep_sound = Teacher(), states, LogMel(), keep_sound
 
     def make(self, sentence: Sentence, rng: random.Random) -> list[tuple[Record, dict[str, NDArray[np.generic]]]]:
         """Make all sentences of one text; what the teacher reads otherwise is left out."""
@@ -169,6 +169,10 @@ class VoiceMaker:
             "f0": f0.astype(np.float16),
             "mel": mel.numpy().astype(np.float16),
         }
+        if self.keep_sound:  # one hop later, as the vocoder counts: see speaker.LEAD_HOPS
+            start = first + 4 * MEL_HOP_LENGTH
+            sound = padded[start : start + frames * MEL_HOP_LENGTH]
+            arrays["pcm"] = np.round(np.clip(sound, -1, 1) * 32_767).astype(np.int16)
         return units[2], arrays
 
 

@@ -14,6 +14,7 @@ from assistant.model.speaking.written_forms import ALWAYS_SHORT, SHORT, TITLES
 
 PLAIN = re.compile(r"[A-Za-z]+(?:['’][A-Za-z]+)?[,;:!?]*$|[a-z]+\.$")
 LONGEST_TOKEN = 200  # characters; what has no spaces for longer is cut
+WORD_BEGINS = re.compile(r"[$£€]?[A-Za-z0-9]")
 MARK_OF = {
     ",": ",", ";": ",", ":": ",", ".": ".", "!": "!", "?": "?", "…": ".", "—": ",", "–": ",", ")": ",", "]": ",",
     "。": ".", "，": ",", "！": "!", "？": "?",
@@ -118,9 +119,11 @@ def read(state: ReaderState, text: str, last: bool = False) -> tuple[list[Word],
         if held is not None:
             words.append(held)
             held = None
-    elif held is not None and held.mark:
-        words.append(held)
-        held = None
+    elif held is not None:
+        following = waiting[0] if waiting is not None else rest.lstrip()
+        if held.mark or WORD_BEGINS.match(following):  # no mark of its own can follow
+            words.append(held)
+            held = None
     return words, ReaderState(position, rest, waiting, before, held)
 
 

@@ -1,0 +1,1 @@
+"""Listeners that share no weights with the assistant; each needs the ``judges`` extra."""

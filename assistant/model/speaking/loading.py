@@ -1,0 +1,64 @@
+"""The voice as one weight file: the mel head and the vocoder with their sizes."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from assistant.errors import WeightsError
+from assistant.model.speaking.config import MelHeadConfig
+from assistant.model.speaking.head import MelHead
+from assistant.model.speaking.speaker import Speaker
+from assistant.paths import WEIGHTS
+from audiocodec.vocoder import SourceFilterVocoder, VocoderConfig
+
+VOICE = WEIGHTS / "viva-voice.safetensors"
+KIND = "viva-voice/1"
+
+
+def save_voice(path: Path, head: MelHead, vocoder: SourceFilterVocoder) -> None:
+    """Write both nets in half precision."""
+    tensors = {f"head.{name}": value.half() for name, value in head.state_dict().items()}
+    tensors |= {f"vocoder.{name}": value.half() for name, value in vocoder.state_dict().items()}
+    sizes = {"head": asdict(head.config), "vocoder": asdict(vocoder.config)}
+    save_file(
+        {name: value.contiguous() for name, value in tensors.items()}, path, {"kind": KIND, "sizes": json.dumps(sizes)}
+    )
+
+
+def load_voice(path: Path = VOICE) -> tuple[MelHead, SourceFilterVocoder]:
+    """Read both nets, in single precision.
+
+    Raises:
+        WeightsError: the file is missing, damaged or of another kind, or a tensor does not fit.
+    """
+    if not path.is_file():
+        raise WeightsError(f"no voice at {path}: train one with `vivavoce train mel-head` and `vivavoce train vocoder`")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  # no dict
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is damaged or cut short ({error}); fetch it again") from error
+    if about.get("kind") != KIND:
+        raise WeightsError(f"{path} is {about.get('kind', 'no voice')}, must be {KIND}")
+    try:
+        sizes = json.loads(about["sizes"])
+        head, vocoder = MelHead(MelHeadConfig(**sizes["head"])), SourceFilterVocoder(VocoderConfig(**sizes["vocoder"]))
+        for prefix, module in (("head.", head), ("vocoder.", vocoder)):
+            own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            module.load_state_dict(own)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).replace("\n", " ")
+        raise WeightsError(f"{path} does not fit its own sizes: {reason}") from error
+    return head, vocoder
+
+
+def load_speaker(path: Path = VOICE, device: str = "cpu") -> Speaker:
+    """Read a voice, ready to speak; see ``load_voice``."""
+    head, vocoder = load_voice(path)
+    return Speaker(head.to(torch.device(device)), vocoder.to(torch.device(device)))

@@ -1,0 +1,128 @@
+"""The voice's training commands put together: data, nets, runs."""
+
+import gzip
+import json
+import random
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from assistant.errors import DependencyError
+from assistant.model.speaking.config import MelHeadConfig
+from assistant.model.speaking.head import MelHead
+from assistant.model.speaking.loading import save_voice
+from assistant.paths import RUNS, cache_dir
+from assistant.training import runs, vocoder_data, voice_data
+from assistant.training.hidden_states import HiddenStates
+from assistant.training.texts import lines
+from assistant.training.train_mel_head import MelHeadPlan, MelHeadRecipe
+from assistant.training.train_vocoder import Clips, VocoderPlan, VocoderRecipe
+from assistant.training.vocoder_on_head import HeadClips
+from assistant.training.voice_batches import lexicon, read_corpus
+from assistant.training.voice_text import VOICE, TrainingText, test_sentences
+from assistant.weights import store
+from audiocodec.vocoder import SourceFilterVocoder, VocoderConfig
+
+FINISH_HOURS = 1.0  # speech that the vocoder is fine-tuned with on the head's mel frames
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What to train on."""
+
+    threads: int = 1
+    device: str = "cpu"
+
+    def use(self) -> torch.device:
+        """Set the number of threads and give the device."""
+        torch.set_num_threads(self.threads)
+        return torch.device(self.device)
+
+
+def corpus(name: str) -> Path:
+    """Folder of a corpus."""
+    return cache_dir() / "voice" / name
+
+
+def pronunciations() -> dict[str, str]:
+    """Spelling to phonemes: misaki's American lexicon (Apache-2.0), as hibari carries it."""
+    pairs: dict[str, str] = {}
+    try:
+        assets = resources.files("hibari") / "assets"
+    except ModuleNotFoundError as error:
+        raise DependencyError("hibari is missing: install vivavoce[train]") from error
+    for name in ("lexicon_us_silver.json.gz", "lexicon_us_gold.json.gz"):
+        for word, said in json.loads(gzip.decompress((assets / name).read_bytes())).items():
+            phonemes = said if isinstance(said, str) else said.get("DEFAULT")
+            if phonemes:
+                pairs[word] = phonemes
+    return pairs
+
+
+def rare_words() -> list[str]:
+    """Plain words of the lexicon."""
+    return sorted(word for word in pronunciations() if word.isascii() and word.isalpha() and word.islower() and 3 <= len(word) <= 14)
+
+
+def write_test_list() -> None:
+    """Write data/voice/test.txt."""
+    (VOICE / "test.txt").write_text("\n".join(test_sentences(rare_words())) + "\n", encoding="utf-8")
+
+
+def make_data(hours: float, vocoder_hours: float, threads: int) -> None:
+    """Make both corpora; what is there already is kept."""
+    torch.set_num_threads(threads)
+    model = store.path("smollm2-135m-instruct", "model.gguf")
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("speech for the vocoder", total=vocoder_hours)
+        texts = [line.text for line in lines(test=False)]
+        for done in vocoder_data.make_corpus(corpus("vocoder"), texts, vocoder_hours):
+            progress.update(task, completed=done)
+        task = progress.add_task("speech for the mel head", total=hours)
+        maker = voice_data.VoiceMaker(HiddenStates(model, MelHeadConfig().layer))
+        for done in voice_data.make_corpus(corpus("head"), maker, TrainingText(rare_words()), hours):
+            progress.update(task, completed=done)
+        task = progress.add_task("speech kept with its sound", total=FINISH_HOURS)
+        maker.keep_sound = True
+        for done in voice_data.make_corpus(corpus("finish"), maker, TrainingText(rare_words()), FINISH_HOURS, seed=1):
+            progress.update(task, completed=done)
+
+
+def train_mel_head(run: str, steps: int, machine: Machine) -> None:
+    """Go on with a run of the mel head."""
+    device = machine.use()
+    examples = read_corpus(corpus("head"))
+    plan = MelHeadPlan(steps=steps)
+    recipe = MelHeadRecipe(MelHeadConfig(), plan, examples, lexicon(pronunciations()), device)
+    runs.train(RUNS / run, recipe, runs.Plan(steps))
+
+
+def train_vocoder(run: str, steps: int, adversarial_from: int, on_head: str | None, machine: Machine) -> None:
+    """Go on with a run of the vocoder."""
+    device = machine.use()
+    clips = Clips(corpus("vocoder"))
+    if on_head is not None:
+        head = MelHead(MelHeadConfig())
+        runs.load_module(RUNS / on_head, "average", head)
+        clips = HeadClips(clips, head, read_corpus(corpus("finish")))
+    plan = VocoderPlan(steps=steps, adversarial_from=adversarial_from)
+    runs.train(RUNS / run, VocoderRecipe(VocoderConfig(), plan, clips, device), runs.Plan(steps))
+
+
+def write_weights(out: Path, head_run: str, vocoder_run: str) -> str:
+    """Write a voice and say what is in it."""
+    head, vocoder = MelHead(MelHeadConfig()), SourceFilterVocoder(VocoderConfig())
+    head_steps = runs.load_module(RUNS / head_run, "average", head)
+    vocoder_steps = runs.load_module(RUNS / vocoder_run, "average", vocoder)
+    save_voice(out, head, vocoder)
+    sizes = [sum(p.numel() for p in net.parameters()) / 1e6 for net in (head, vocoder)]
+    return f"{out}: mel head {sizes[0]:.2f} M parameters, {head_steps} steps; vocoder {sizes[1]:.2f} M, {vocoder_steps} steps"
+
+
+def sample_of(sentences: list[str], count: int, seed: int = 0) -> list[str]:
+    """A smaller list for quick checks, the same each time."""
+    return sentences if count >= len(sentences) else random.Random(seed).sample(sentences, count)
