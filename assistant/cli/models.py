@@ -47,12 +47,15 @@ def list_models(as_json: Json = False) -> None:
     widths = [max(len(str(row[i])) for row in cells) for i in range(3)] + [len("unchecked")]
     heads = ("model", "role", "size", "state")
     fixed = [Column(head, no_wrap=True, min_width=width) for head, width in zip(heads, widths, strict=True)]
-    table = Table(*fixed, "licence", Column("title", ratio=1), box=None, pad_edge=False, expand=True)
+    console = Console()
+    wide = console.width >= sum(widths) + 60  # room for the titles, too
+    table = Table(*fixed, "licence", *(["title"] if wide else []), box=None, pad_edge=False)
     colours = {State.VERIFIED: "green", State.UNCHECKED: "yellow", State.DAMAGED: "red", State.MISSING: "dim"}
     for (name, role, size, state), (model, _) in zip(cells, rows, strict=True):
         shown = f"[{colours[state]}]{state.value}[/]"
-        table.add_row(name, role, size, shown, re.split("[;(]", model.licence)[0].strip(), model.title)
-    Console().print(table)
+        licence = re.split("[;(]", model.licence)[0].strip()
+        table.add_row(name, role, size, shown, licence, *([model.title] if wide else []))
+    console.print(table)
 
 
 def pull(
