@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from assistant.model.manner import TRAITS, Manner, MannerConfig, MannerOutput
-from audiocodec.listener import Frames, Listener, ListenerState
+from audiocodec.listener import SPEC, Frames, Listener, ListenerState
 from audiocodec.numbers import ENCODER_BLOCK_LENGTH
 from audiocodec.prosody import PROSODY_WIDTH
 from audiocodec.reader import TokenReader, read_frames
@@ -172,8 +172,7 @@ class Hearing(nn.Module):
         self, embeddings: list[Tensor], codes: list[Tensor], state: HearingState, speech: float
     ) -> HeardBlock:
         finished = 0.0 if state.output is None else float(state.output.finished[0, -1].sigmoid())
-        books = self.listener.codebooks.semantic.codebooks.shape[0]
-        stacked = torch.cat(codes) if codes else torch.zeros(0, books, dtype=torch.long)
+        stacked = torch.cat(codes) if codes else torch.zeros(0, SPEC.codebooks, dtype=torch.long)
         return HeardBlock(self._stack(embeddings), finished, speech, state.frames, stacked)
 
     def _stack(self, embeddings: list[Tensor]) -> Tensor:

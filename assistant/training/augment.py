@@ -140,7 +140,7 @@ class Wear:
         return np.asarray(out / (np.sqrt(np.mean(out**2)) + 1e-9), np.float32)
 
     def __call__(
-        self, pcm: NDArray[np.int16], rng: np.random.Generator, after_s: tuple[float, float] = (0.4, 0.8)
+        self, pcm: NDArray[np.int16], rng: np.random.Generator, after_s: tuple[float, float] = (0.25, 0.5)
     ) -> Worn:
         """Change an utterance's speed, put silence around it (``after_s`` behind it), and wear it."""
         voice = pcm.astype(np.float32) / 32_768
@@ -149,7 +149,7 @@ class Wear:
             voice = np.interp(np.arange(0, len(voice) - 1, factor), np.arange(len(voice)), voice).astype(
                 np.float32
             )
-        before, after = int(rng.uniform(0.05, 0.6) * SAMPLE_RATE), int(rng.uniform(*after_s) * SAMPLE_RATE)
+        before, after = int(rng.uniform(0.0, 0.3) * SAMPLE_RATE), int(rng.uniform(*after_s) * SAMPLE_RATE)
         clean: Audio = np.pad(voice, (before, after))
         heard: Audio = clean
         if rng.random() < 0.35 * self.strength:

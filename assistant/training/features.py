@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from assistant.training.augment import Audio, Wear
-from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus, shard_paths
+from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus, shard_paths, trimmed
 from assistant.training.voices import whispered
 from audiocodec.listener import Listener
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
@@ -79,10 +79,12 @@ def prepare(record: Utterance, pcm: NDArray[np.int16], wear: Wear, rng: np.rando
     if not whisper and rng.random() < 0.08:
         pcm, whisper = whispered(pcm, rng), True
     finished = True
-    ends = record.word_ends[1:-1] if len(record.word_ends) > 2 else ()
+    pcm, before = trimmed(pcm)
+    word_ends = tuple(end - before for end in record.word_ends)
+    ends = word_ends[1:-1] if len(word_ends) > 2 else ()
     if record.pauses:
         counts = [len(pause.split()) for pause in record.pauses]
-        ends = tuple(record.word_ends[n - 1] for n in counts if 0 < n < len(record.word_ends))
+        ends = tuple(word_ends[n - 1] for n in counts if 0 < n < len(word_ends))
     if ends and rng.random() < (0.6 if record.pauses else CUT_PART):
         stop = int(ends[int(rng.integers(len(ends)))] + rng.uniform(0, 0.04) * SAMPLE_RATE)
         fade = np.linspace(1, 0, min(720, stop)) ** 2

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from assistant.training.augment import Audio, Wear, Worn
-from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus
+from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus, trimmed
 from assistant.training.texts import spoken_form
 from assistant.training.whisper_start import teacher_mel
 from audiocodec.front_end import REFERENCE_FLOOR, FrontEnd, normalise
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
 
 MAX_UTTERANCE_S = 9.0
-TEACHER_EVERY = 2  # steps
+TEACHER_EVERY = 3  # steps
 GENTLE, GENTLE_STEPS = 0.3, 1_500
 FRAMES_PER_BLOCK = 16  # mel frames
 
@@ -122,11 +122,12 @@ class SpeechBatches:
                 ends.append([])
             else:
                 record, pcm = self.pcm(rng, rank)
+                pcm, cut = trimmed(pcm)
                 worn = self.wear(pcm, rng)
                 heard.append(worn.heard)
                 clean.append(worn.clean)
                 targets.append(self.tokens(spoken_form(record.text, self.names)))
-                ends.append(self.timing(record, worn))
+                ends.append(self.timing(record, worn, cut))
             lengths.append(len(heard[-1]))
         blocks = -(-max(lengths) // ENCODER_BLOCK_LENGTH)
         mel = self.colour(self.power(heard, blocks), rng)
@@ -140,7 +141,7 @@ class SpeechBatches:
         frames = torch.tensor([length // CODEC_HOP_LENGTH + 1 for length in lengths]).clamp(max=2 * blocks)
         return Batch(normalise(mel, reference)[0], teacher, frames, targets, place(ends, 2 * blocks))
 
-    def timing(self, record: Utterance, worn: Worn) -> list[tuple[int, int]] | None:
+    def timing(self, record: Utterance, worn: Worn, cut: int) -> list[tuple[int, int]] | None:
         """Each row of an utterance with the sample at which it has been said; nothing where the maker does
         not know.
         """
@@ -149,7 +150,7 @@ class SpeechBatches:
             return None
         timed, before = [], float(worn.start)
         for word, end in zip(words, record.word_ends, strict=True):
-            rows, after = self.tokens(word), worn.start + end / worn.factor
+            rows, after = self.tokens(word), worn.start + (end - cut) / worn.factor
             timed += [
                 (row, round(before + (after - before) * (n + 1) / len(rows))) for n, row in enumerate(rows)
             ]

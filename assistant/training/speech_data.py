@@ -21,6 +21,8 @@ from assistant.training.voices import SAMPLE_RATE, Maker, Spoken
 
 SHARD_UTTERANCES = 100
 PEAK = 0.7
+SILENT_LEVEL = 250  # of 32,768: 42 dB below full scale
+MARGIN_SAMPLES = 960
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,15 @@ def level(audio: NDArray[np.float32]) -> NDArray[np.int16]:
     """Scale an utterance to the corpus's common peak."""
     peak = float(np.abs(audio).max()) or 1.0
     return np.asarray(np.round(audio * (PEAK / peak * 32_767)), np.int16)
+
+
+def trimmed(pcm: NDArray[np.int16]) -> tuple[NDArray[np.int16], int]:
+    """Cut the silence before and after a voice, but for 40 ms; also give how many samples were cut before it."""
+    loud = np.flatnonzero(np.abs(pcm) > SILENT_LEVEL)
+    if not len(loud):
+        return pcm, 0
+    start = max(0, int(loud[0]) - MARGIN_SAMPLES)
+    return pcm[start : int(loud[-1]) + MARGIN_SAMPLES], start
 
 
 def shard_paths(folder: Path) -> list[Path]:

@@ -1,0 +1,49 @@
+"""Loads the tuned transformer together with its hearing, from the project's weights or from any folder that holds them."""
+
+from pathlib import Path
+
+import torch
+
+from assistant.model.adapters import merge
+from assistant.model.backbone import Backbone
+from assistant.model.chat import ChatFormat
+from assistant.model.hearing import Hearing
+from assistant.model.hearing_files import ADAPTER_FILE, CODEBOOKS_FILE, ENCODER_FILE, load_adapter, load_hearing
+from assistant.model.loading import backbone_from_gguf, make_decoder
+from assistant.model.tokenizer import tokenizer_from_gguf
+from assistant.model.transcribe import Transcriber
+from assistant.model.turn_head import TurnHead
+from assistant.weights import store
+from assistant.weights.gguf import GGUFFile
+
+BACKBONE = ("smollm2-135m-instruct", "model.gguf")
+HEARING, OMNI = "viva-hearing", "viva-omni"  # manifests
+
+
+def hearing_folder() -> Path:
+    """The folder with hearing's files and the adapter, all of them verified.
+
+    Raises:
+        WeightsError: one is missing or damaged.
+    """
+    store.path(HEARING, CODEBOOKS_FILE)
+    store.path(OMNI, ADAPTER_FILE)
+    return store.path(HEARING, ENCODER_FILE).parent
+
+
+def load_tuned(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Backbone, Hearing, TurnHead, ChatFormat]:
+    """Load the transformer with its adapter merged, hearing, the turn head and the chat layout.
+
+    Hearing keeps a copy of the untuned embedding, in whose space it names what it hears.
+    """
+    file = GGUFFile(store.path(*BACKBONE))
+    backbone = backbone_from_gguf(file, dtype)
+    hearing, turn_head = load_hearing(folder, backbone.embedding.weight.detach().clone())
+    merge(backbone, load_adapter(folder / ADAPTER_FILE))
+    return backbone, hearing, turn_head, ChatFormat(tokenizer_from_gguf(file.metadata))
+
+
+def load_transcriber(folder: Path | None = None) -> Transcriber:
+    """Load all that writing down needs; by default from the project's weights."""
+    backbone, hearing, _, chat = load_tuned(folder or hearing_folder())
+    return Transcriber(make_decoder(backbone), hearing, chat)

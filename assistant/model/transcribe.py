@@ -1,0 +1,85 @@
+"""What was said, written down by the transformer itself: it hears an utterance and is asked for its words."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from assistant.model.chat import ChatFormat
+from assistant.model.decoder import Decoder
+from assistant.model.generate import Limits, generate
+from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing, HearingState
+from audiocodec.numbers import ENCODER_BLOCK_LENGTH, SAMPLE_RATE
+
+WRITE_DOWN = "Write down what I said."
+NO_WORDS = "I couldn't hear any words."
+PAUSE_BLOCKS = 5  # blocks without speech that end an utterance: 0.8 s
+LONGEST_S = 16.0  # an utterance is written down after it at the latest
+TOKENS_PER_RUN = 3  # a run seldom stands for more; a bound on what can be written, not a goal
+SPEECH = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One stretch of speech, written down."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+def utterances(hearing: Hearing, pieces: Iterable[Tensor]) -> Iterator[tuple[Tensor, float, float]]:
+    """Cut sound (pieces of (n,) samples at 24 kHz) at pauses; give each utterance's embeddings and its place in seconds.
+
+    Stretches without a word give nothing. Memory does not grow with the sound.
+    """
+    state, found, quiet, start, blocks = hearing.initial_state(), list[Tensor](), 0, 0, 0
+    block_s = ENCODER_BLOCK_LENGTH / SAMPLE_RATE
+    for piece in pieces:
+        for part in torch.split(piece, ENCODER_BLOCK_LENGTH):
+            heard, state = hearing.step(state, part)
+            found.append(heard.embeddings)
+            blocks = start + state.frames // 2
+            quiet = 0 if heard.speech > SPEECH else quiet + 1
+            spoken = state.runs > 0 or state.run is not None
+            if (spoken and quiet >= PAUSE_BLOCKS) or state.frames * block_s / 2 >= LONGEST_S:
+                yield from _close(hearing, state, found, start * block_s)
+                state, found, quiet, start = hearing.initial_state(), [], 0, blocks
+    yield from _close(hearing, state, found, start * block_s)
+
+
+def _close(
+    hearing: Hearing, state: HearingState, found: list[Tensor], start_s: float
+) -> Iterator[tuple[Tensor, float, float]]:
+    heard, state = hearing.flush(state)
+    embeddings = torch.cat([*found, heard.embeddings])
+    if state.runs:
+        yield embeddings, start_s, start_s + state.frames * ENCODER_BLOCK_LENGTH / SAMPLE_RATE / 2
+
+
+class Transcriber:
+    """Asks the transformer to write down utterances, each in a conversation of its own."""
+
+    def __init__(self, decoder: Decoder, hearing: Hearing, chat: ChatFormat) -> None:
+        self.decoder, self.hearing, self.chat = decoder, hearing, chat
+
+    def prompt(self, embeddings: Tensor) -> Tensor:
+        """The conversation up to the answer: (T, D)."""
+        before = torch.tensor([*self.chat.open("user"), AUDIO_OPEN])
+        after = [AUDIO_CLOSE, *self.chat.tokenizer.encode(WRITE_DOWN), *self.chat.close()]
+        ends = torch.tensor([*after, *self.chat.open("assistant")])
+        return torch.cat([self.decoder.embed(before), embeddings, self.decoder.embed(ends)])
+
+    def write_down(self, embeddings: Tensor) -> str:
+        """Write one utterance down from its embeddings (T, D), the summary last."""
+        cache = self.decoder.new_cache()
+        limit = TOKENS_PER_RUN * len(embeddings) + 4
+        limits = Limits(max_tokens=limit, stop=frozenset({self.chat.turn_end}))
+        ids = list(generate(self.decoder, cache, self.prompt(embeddings), limits))
+        return self.chat.tokenizer.decode(ids).strip()
+
+    def __call__(self, pieces: Iterable[Tensor]) -> Iterator[Utterance]:
+        """Write down sound of any length, an utterance at a time."""
+        for embeddings, start_s, end_s in utterances(self.hearing, pieces):
+            yield Utterance(self.write_down(embeddings), start_s, end_s)

@@ -1,0 +1,137 @@
+"""The encoding half of the codec: streaming equals whole, nothing looks ahead, nothing grows."""
+
+import pytest
+import torch
+
+from audiocodec.encoder import EncoderConfig
+from audiocodec.front_end import DYNAMIC_RANGE, REFERENCE_FLOOR, FrontEnd, normalise
+from audiocodec.listener import SPEC, Listener
+from audiocodec.numbers import ENCODER_BLOCK_LENGTH, MAX_BITRATE
+from audiocodec.resample import DOWN, Downsampler, gain_at
+
+CONFIG = EncoderConfig(
+    width=24,
+    heads=2,
+    layers=2,
+    feed_forward=32,
+    projector_width=16,
+    projector_heads=2,
+    projector_layers=2,
+    projector_feed_forward=32,
+    model_width=12,
+    past_blocks=3,
+)
+
+
+@pytest.fixture
+def listener() -> Listener:
+    torch.manual_seed(0)
+    listener = Listener(CONFIG).eval()
+    for stack in (listener.encoder.stack, listener.encoder.projector):
+        for layer in stack.layers:
+            torch.nn.init.normal_(layer.attention.distance_bias)  # a bias that tells distances apart
+    return listener
+
+
+def noise(blocks: int, seed: int = 1) -> torch.Tensor:
+    return torch.randn(1, blocks * ENCODER_BLOCK_LENGTH, generator=torch.Generator().manual_seed(seed)) * 0.1
+
+
+@torch.inference_mode()
+def test_blocks_equal_whole(listener: Listener) -> None:
+    pcm = noise(9)
+    whole, _ = listener.hear(pcm, listener.initial_state(1))
+    state, parts = listener.initial_state(1), []
+    for blocks in (1, 2, 1, 4, 1):
+        start = sum(part.semantic.shape[1] for part in parts) // 2 * ENCODER_BLOCK_LENGTH
+        part, state = listener.hear(pcm[:, start : start + blocks * ENCODER_BLOCK_LENGTH], state)
+        parts.append(part)
+    for name in ("semantic", "prosody", "timbre"):
+        joined = torch.cat([getattr(part, name) for part in parts], dim=1)
+        torch.testing.assert_close(joined, getattr(whole, name), atol=2e-5, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_nothing_looks_beyond_its_block(listener: Listener) -> None:
+    pcm, other = noise(6), noise(6, seed=2)
+    other[:, : 4 * ENCODER_BLOCK_LENGTH] = pcm[:, : 4 * ENCODER_BLOCK_LENGTH]
+    first, _ = listener.hear(pcm, listener.initial_state(1))
+    second, _ = listener.hear(other, listener.initial_state(1))
+    torch.testing.assert_close(first.semantic[:, :8], second.semantic[:, :8], atol=2e-5, rtol=1e-4)
+    assert not torch.allclose(first.semantic[:, 8:], second.semantic[:, 8:])
+
+
+@torch.inference_mode()
+def test_the_past_is_bounded(listener: Listener) -> None:
+    """The state stays as large as it is, and sound older than the past reaches does not matter."""
+    state = listener.initial_state(1)
+    for index in range(20):
+        _, state = listener.hear(noise(1, seed=index), state)
+        if index == 10:
+            sizes = [part.numel() for part in (*state.encoder.encoder, *state.encoder.projector)]
+    assert [part.numel() for part in (*state.encoder.encoder, *state.encoder.projector)] == sizes
+
+
+@torch.inference_mode()
+def test_streams_do_not_mix(listener: Listener) -> None:
+    sounds = [noise(3, seed=5), noise(3, seed=6)]
+    alone = [listener.hear(sound, listener.initial_state(1))[0].semantic for sound in sounds]
+    states, found = [listener.initial_state(1), listener.initial_state(1)], [[], []]
+    for block in range(3):
+        for stream, sound in enumerate(sounds):
+            part = sound[:, block * ENCODER_BLOCK_LENGTH : (block + 1) * ENCODER_BLOCK_LENGTH]
+            raw, states[stream] = listener.hear(part, states[stream])
+            found[stream].append(raw.semantic)
+    for got, want in zip(found, alone, strict=True):
+        torch.testing.assert_close(torch.cat(got, dim=1), want, atol=2e-5, rtol=1e-4)
+
+
+def test_part_of_a_block_is_refused(listener: Listener) -> None:
+    with pytest.raises(ValueError, match="need a multiple of 3840"):
+        listener.hear(torch.zeros(1, 100), listener.initial_state(1))
+
+
+def test_bitrate_keeps_to_its_limit() -> None:
+    assert SPEC.bitrate == 1_100
+    assert SPEC.bitrate <= MAX_BITRATE
+    assert SPEC.codebook_size <= 2**11
+
+
+def test_resampler_passes_speech_and_stops_what_would_fold() -> None:
+    assert gain_at(1_000) == pytest.approx(1, abs=0.01)
+    assert gain_at(6_000) == pytest.approx(1, abs=0.02)
+    assert gain_at(9_500) < 0.003
+
+
+def test_resampler_keeps_a_tone() -> None:
+    time = torch.arange(24_000) / 24_000
+    resampler = Downsampler()
+    out, _ = resampler(torch.sin(2 * torch.pi * 440 * time)[None], resampler.initial_state(1))
+    want = torch.sin(2 * torch.pi * 440 * (torch.arange(16_000) / 16_000 - 24 / 24_000))
+    assert out.shape == (1, 16_000)
+    torch.testing.assert_close(out[0, 100:], want[100:], atol=2e-3, rtol=0)
+
+
+def test_resampler_refuses_odd_lengths() -> None:
+    resampler = Downsampler()
+    with pytest.raises(ValueError, match=f"multiple of {DOWN}"):
+        resampler(torch.zeros(1, 4), resampler.initial_state(1))
+
+
+def test_reference_rises_at_once_and_forgets_slowly() -> None:
+    power = torch.full((1, 80, 400), -4.0)
+    power[:, :, 100] = 1.0
+    _, reference = normalise(power, torch.tensor([REFERENCE_FLOOR]))
+    assert REFERENCE_FLOOR < float(reference) < 1.0
+    assert float(reference) == pytest.approx(1.0 - 299 * 0.0005, abs=1e-4)
+
+
+def test_loudness_does_not_change_the_mel() -> None:
+    """Once loud speech has been heard, the same sound 20 dB down gives the same normalised mel."""
+    front_end = FrontEnd()
+    pcm = noise(4) * 8
+    loud = front_end(pcm, front_end.initial_state(1))[0]
+    soft = front_end(pcm / 10, front_end.initial_state(1))[0]
+    assert loud.max() < 2
+    assert loud.min() >= (1.3 - DYNAMIC_RANGE + 4) / 4 - 1e-4
+    torch.testing.assert_close(loud[:, :, 3:], soft[:, :, 3:], atol=0.02, rtol=0)
