@@ -5,9 +5,10 @@
  * Packed weights: blocks of LANES rows; within a block, for each pair of columns, LANES x 2 bytes. A block is read
  * front to back, once per step, whatever the number of rows: that is what a step costs.
  *
- * Threads share the work by taking items from a counter, so that a thread that the system delays holds nobody up
- * for longer than one item. Everything of a step that is small (norms, rounding) is done by every thread for itself,
- * which is cheaper than waiting.
+ * A step is a row of phases, a phase a number of items. The calling thread walks through the phases; helpers join
+ * whichever phase is on. A phase ends when its items are done, not when all helpers have come by, so that a helper
+ * that the system has put aside holds nobody up unless it is in the middle of an item. What is small (norms,
+ * rounding) every thread does for itself, which is cheaper than waiting.
  */
 
 #include <math.h>
@@ -31,7 +32,8 @@
 #define TILE 128     /* keys per attention item */
 #define MAX_ROWS 64  /* rows per call */
 #define MAX_GROUP_HEADS 16
-#define SPINS 20000 /* before a waiting thread gives its core away */
+#define HELPER_SPINS 10000 /* about 0.2 ms without work before a helper sleeps until the next step */
+#define CALLER_SPINS 500   /* before the caller, waiting for the last items, lets others have its core */
 #define INLINE static inline __attribute__((always_inline))
 
 typedef struct {
@@ -63,7 +65,7 @@ typedef struct {
     const Model *model;
     const Session *sessions;
     int32_t session_count, rows;
-    float *x;                  /* (rows, width): inputs, then the stream */
+    float *x;                  /* (rows, width): inputs */
     const float *rotary;       /* (rows, 4, head_dim): cos, sin, then both towards the sinks */
     int32_t hidden_layer;      /* -1: none */
     float *hidden;             /* (rows, width) */
@@ -71,7 +73,8 @@ typedef struct {
 } Step;
 
 typedef struct {
-    float *qkv, *h, *partial;
+    float *x, *qkv, *h, *partial;
+    Session sessions[MAX_ROWS];
     int32_t owner[MAX_ROWS]; /* session of each row */
     int64_t position[MAX_ROWS];
     int32_t tiles[MAX_ROWS + 1]; /* first attention tile of each row */
@@ -84,13 +87,16 @@ typedef struct {
 } Scratch;
 
 typedef struct Pool {
-    int threads, widest;
-    size_t qkv_size, h_size, partial_size;
+    int threads;
+    size_t x_size, qkv_size, h_size, partial_size;
     pthread_t *handles;
     Scratch *scratch;
     Shared shared;
-    const Step *step;
-    atomic_int arrived, phase, counter[2], ticket, closing;
+    Step step;
+    _Atomic uint64_t ticket; /* phase in the high half, next item in the low; IDLE between steps */
+    atomic_int done;         /* items of this phase */
+    atomic_int active;       /* helpers that may be reading what a step set up */
+    atomic_int closing, generation, sleepers;
     pthread_mutex_t lock;
     pthread_cond_t wake;
 } Pool;
@@ -100,24 +106,26 @@ typedef struct {
     int index;
 } Seat;
 
-/* ---- threads ---- */
+/* ---- sharing out the work ---- */
 
-static void barrier(Pool *pool) {
-    int phase = atomic_load_explicit(&pool->phase, memory_order_acquire);
-    if (atomic_fetch_add(&pool->arrived, 1) == pool->threads - 1) {
-        atomic_store(&pool->arrived, 0);
-        atomic_store(&pool->counter[phase & 1], 0);
-        atomic_store_explicit(&pool->phase, phase + 1, memory_order_release);
-        return;
+#define IDLE UINT64_MAX
+
+/* Take an item of a phase: -1 when none is left or the phase is over. */
+INLINE int take(Pool *pool, uint32_t phase, int items) {
+    uint64_t ticket = atomic_load(&pool->ticket);
+    for (;;) {
+        if ((uint32_t)(ticket >> 32) != phase || (int)(uint32_t)ticket >= items) return -1;
+        if (atomic_compare_exchange_weak(&pool->ticket, &ticket, ticket + 1)) return (int)(uint32_t)ticket;
     }
-    for (int spin = 0; atomic_load_explicit(&pool->phase, memory_order_acquire) == phase; spin++)
-        if (spin < SPINS) PAUSE(); else sched_yield();
 }
 
-/* Items of the phase that runs; the counter of the other parity is cleared by the barrier for the next phase. */
-INLINE int next_item(Pool *pool) {
-    int phase = atomic_load_explicit(&pool->phase, memory_order_relaxed);
-    return atomic_fetch_add_explicit(&pool->counter[phase & 1], 1, memory_order_relaxed);
+INLINE void finish(Pool *pool) { atomic_fetch_add(&pool->done, 1); }
+
+/* The caller's side: wait for the items that helpers still hold. */
+static void close_phase(Pool *pool, int items) {
+    for (int spin = 0; atomic_load(&pool->done) < items; spin++)
+        if (spin < CALLER_SPINS) PAUSE(); else sched_yield();
+    atomic_store(&pool->done, 0);
 }
 
 /* ---- small vector work ---- */
@@ -225,27 +233,31 @@ INLINE void multiply(const Matrix *m, int block, const Scratch *s, int row, cons
 /* One item: BLOCKS_PER_ITEM blocks (fewer at the end) times all rows: out (rows, BLOCKS_PER_ITEM, LANES). */
 static void multiply_item(const Matrix *m, int item, const Scratch *s, int rows, float *out) {
     int block = item * BLOCKS_PER_ITEM, left = m->rows / LANES - block;
-    float part[8 * LANES];
+    float part[8 * 2 * LANES];
     const int wide = BLOCKS_PER_ITEM * LANES;
     if (left >= BLOCKS_PER_ITEM && rows == 1) {
         multiply(m, block, s, 0, BLOCKS_PER_ITEM, 1, out);
         return;
     }
-    for (int b = 0; b < (left < BLOCKS_PER_ITEM ? left : BLOCKS_PER_ITEM); b++)
-        for (int row = 0; row < rows; row += 8) {
-            int n = rows - row < 8 ? rows - row : 8;
-            switch (n) {
-            case 8: multiply(m, block + b, s, row, 1, 8, part); break;
-            case 7: multiply(m, block + b, s, row, 1, 7, part); break;
-            case 6: multiply(m, block + b, s, row, 1, 6, part); break;
-            case 5: multiply(m, block + b, s, row, 1, 5, part); break;
-            case 4: multiply(m, block + b, s, row, 1, 4, part); break;
-            case 3: multiply(m, block + b, s, row, 1, 3, part); break;
-            case 2: multiply(m, block + b, s, row, 1, 2, part); break;
-            default: multiply(m, block + b, s, row, 1, 1, part); break;
+    for (int b = 0, blocks; b < BLOCKS_PER_ITEM && b < left; b += blocks) {
+        blocks = left - b > 1 ? 2 : 1;
+        for (int row = 0, n; row < rows; row += n) {
+            n = rows - row >= 8 ? 8 : rows - row >= 4 ? 4 : rows - row >= 2 ? 2 : 1;
+            switch (n + blocks) {
+            case 8 + 2: multiply(m, block + b, s, row, 2, 8, part); break;
+            case 4 + 2: multiply(m, block + b, s, row, 2, 4, part); break;
+            case 2 + 2: multiply(m, block + b, s, row, 2, 2, part); break;
+            case 8 + 1: multiply(m, block + b, s, row, 1, 8, part); break;
+            case 4 + 1: multiply(m, block + b, s, row, 1, 4, part); break;
+            default:
+                if (n == 2) multiply(m, block + b, s, row, 1, 2, part);
+                else if (blocks == 2) multiply(m, block + b, s, row, 2, 1, part);
+                else multiply(m, block + b, s, row, 1, 1, part);
             }
-            for (int r = 0; r < n; r++) memcpy(out + (row + r) * wide + b * LANES, part + r * LANES, sizeof(float) * LANES);
+            for (int r = 0; r < n; r++)
+                memcpy(out + (row + r) * wide + b * LANES, part + r * blocks * LANES, sizeof(float) * blocks * LANES);
         }
+    }
 }
 
 INLINE int items_of(const Matrix *m) { return (m->rows / LANES + BLOCKS_PER_ITEM - 1) / BLOCKS_PER_ITEM; }
@@ -261,11 +273,11 @@ static void norm_and_round(const Step *step, const float *weight, const Matrix *
 }
 
 /* out[r][column] = (or +=) the product, for the first `columns` rows of the matrix. */
-static void project(Pool *pool, const Matrix *m, const Scratch *s, int rows, float *out, int columns, int add,
+static void project(Pool *pool, uint32_t phase, const Matrix *m, const Scratch *s, int rows, float *out, int columns, int add,
                     const float *bias) {
     float part[MAX_ROWS * BLOCKS_PER_ITEM * LANES];
     const int wide = BLOCKS_PER_ITEM * LANES;
-    for (int item; (item = next_item(pool)) < items_of(m);) {
+    for (int item; (item = take(pool, phase, items_of(m))) >= 0; finish(pool)) {
         multiply_item(m, item, s, rows, part);
         int first = item * wide, n = columns - first < wide ? columns - first : wide;
         for (int r = 0; r < rows; r++) {
@@ -276,10 +288,10 @@ static void project(Pool *pool, const Matrix *m, const Scratch *s, int rows, flo
     }
 }
 
-static void gate_and_up(Pool *pool, const Matrix *m, const Scratch *s, int rows, float *h, int ffn_width) {
+static void gate_and_up(Pool *pool, uint32_t phase, const Matrix *m, const Scratch *s, int rows, float *h, int ffn_width) {
     float part[MAX_ROWS * BLOCKS_PER_ITEM * LANES];
     const int wide = BLOCKS_PER_ITEM * LANES;
-    for (int item; (item = next_item(pool)) < items_of(m);) {
+    for (int item; (item = take(pool, phase, items_of(m))) >= 0; finish(pool)) {
         multiply_item(m, item, s, rows, part);
         for (int r = 0; r < rows; r++)
             for (int pair = 0; pair < BLOCKS_PER_ITEM / 2; pair++) {
@@ -313,10 +325,10 @@ INLINE size_t head_offset(const Model *model, const Session *session, int layer,
 }
 
 /* Turn the new keys and write them and the values to the caches. */
-static void store_keys(Pool *pool, const Step *step, int layer) {
+static void store_keys(Pool *pool, uint32_t phase, const Step *step, int layer) {
     const Model *model = step->model;
     int d = model->head_dim, total = (model->heads + 2 * model->kv_heads) * d;
-    for (int item; (item = next_item(pool)) < step->rows * model->kv_heads;) {
+    for (int item; (item = take(pool, phase, step->rows * model->kv_heads)) >= 0; finish(pool)) {
         int row = item / model->kv_heads, kv = item % model->kv_heads;
         const Session *session = step->sessions + pool->shared.owner[row];
         const float *rotary = step->rotary + (size_t)row * 4 * d;
@@ -420,11 +432,11 @@ INLINE size_t partial_floats(const Model *model) {
     return sizeof(Softmax) / sizeof(float) + (size_t)model->heads / model->kv_heads * model->head_dim;
 }
 
-static void attend(Pool *pool, const Step *step, int layer) {
+static void attend(Pool *pool, uint32_t phase, const Step *step, int layer) {
     const Model *model = step->model;
     const Shared *shared = &pool->shared;
     int row = 0;
-    for (int item; (item = next_item(pool)) < shared->tiles[step->rows] * model->kv_heads;) {
+    for (int item; (item = take(pool, phase, shared->tiles[step->rows] * model->kv_heads)) >= 0; finish(pool)) {
         while (item >= shared->tiles[row + 1] * model->kv_heads) row++;
         int within = item - shared->tiles[row] * model->kv_heads;
         attend_tile(pool, step, layer, row, within / model->kv_heads, within % model->kv_heads,
@@ -460,38 +472,25 @@ static void gather(const Pool *pool, const Step *step, const Matrix *m, Scratch 
     }
 }
 
-static void keep_hidden(const Step *step, int layer, int thread) {
-    if (thread == 0 && layer == step->hidden_layer)
-        memcpy(step->hidden, step->x, sizeof(float) * step->rows * step->model->width);
-}
+/* ---- phases ---- */
 
-static void run_layer(Pool *pool, const Step *step, int index, Scratch *s, int thread) {
+enum { QKV, STORE, ATTEND, OUT, GATE_UP, DOWN, STAGES };
+
+static int items_in(const Pool *pool, const Step *step, uint32_t phase) {
     const Model *model = step->model;
-    const Layer *layer = model->layer + index;
-    int rows = step->rows, width = model->width;
-    keep_hidden(step, index, thread);
-    norm_and_round(step, layer->attention_norm, &layer->qkv, s);
-    project(pool, &layer->qkv, s, rows, pool->shared.qkv, (model->heads + 2 * model->kv_heads) * model->head_dim, 0,
-            layer->qkv_bias);
-    barrier(pool);
-    store_keys(pool, step, index);
-    barrier(pool);
-    attend(pool, step, index);
-    barrier(pool);
-    gather(pool, step, &layer->o, s);
-    project(pool, &layer->o, s, rows, step->x, width, 1, NULL);
-    barrier(pool);
-    norm_and_round(step, layer->ffn_norm, &layer->gate_up, s);
-    gate_and_up(pool, &layer->gate_up, s, rows, pool->shared.h, model->ffn_width);
-    barrier(pool);
-    for (int r = 0; r < rows; r++)
-        round_row(pool->shared.h + (size_t)r * model->ffn_width, model->ffn_width, layer->down.cols,
-                  s->a + (size_t)r * layer->down.cols, s->a_scale + (size_t)r * (layer->down.cols / GROUP));
-    project(pool, &layer->down, s, rows, step->x, width, 1, NULL);
-    barrier(pool);
+    const Layer *layer = model->layer + phase / STAGES;
+    if (phase == (uint32_t)model->layers * STAGES) return items_of(&model->head);
+    switch (phase % STAGES) {
+    case QKV: return items_of(&layer->qkv);
+    case STORE: return step->rows * model->kv_heads;
+    case ATTEND: return pool->shared.tiles[step->rows] * model->kv_heads;
+    case OUT: return items_of(&layer->o);
+    case GATE_UP: return items_of(&layer->gate_up);
+    default: return items_of(&layer->down);
+    }
 }
 
-static void run_head(Pool *pool, const Step *step, Scratch *s) {
+static void run_head(Pool *pool, uint32_t phase, const Step *step, Scratch *s) {
     const Model *model = step->model;
     const Matrix *m = &model->head;
     int last = -1;
@@ -500,40 +499,104 @@ static void run_head(Pool *pool, const Step *step, Scratch *s) {
         rms_norm(step->x + (size_t)last * model->width, model->norm, model->norm_eps, model->width, s->y);
         round_row(s->y, model->width, m->cols, s->a + (size_t)i * m->cols, s->a_scale + (size_t)i * (m->cols / GROUP));
     }
-    project(pool, m, s, step->session_count, step->logits, model->vocabulary, 0, NULL);
+    project(pool, phase, m, s, step->session_count, step->logits, model->vocabulary, 0, NULL);
 }
 
-static void run_step(Pool *pool, int thread) {
-    const Step *step = pool->step;
+/* Take part in a phase until none of its items is left to take. */
+static void run_phase(Pool *pool, uint32_t phase, int thread) {
+    const Step *step = &pool->step;
+    const Model *model = step->model;
     Scratch *s = pool->scratch + thread;
-    for (int i = 0; i < step->model->layers; i++) run_layer(pool, step, i, s, thread);
-    keep_hidden(step, step->model->layers, thread);
-    if (step->logits) run_head(pool, step, s);
-    barrier(pool);
+    int index = (int)(phase / STAGES), rows = step->rows, width = model->width;
+    const Layer *layer = model->layer + index;
+    if (index == model->layers) {
+        run_head(pool, phase, step, s);
+        return;
+    }
+    switch (phase % STAGES) {
+    case QKV:
+        norm_and_round(step, layer->attention_norm, &layer->qkv, s);
+        project(pool, phase, &layer->qkv, s, rows, pool->shared.qkv,
+                (model->heads + 2 * model->kv_heads) * model->head_dim, 0, layer->qkv_bias);
+        break;
+    case STORE: store_keys(pool, phase, step, index); break;
+    case ATTEND: attend(pool, phase, step, index); break;
+    case OUT:
+        gather(pool, step, &layer->o, s);
+        project(pool, phase, &layer->o, s, rows, step->x, width, 1, NULL);
+        break;
+    case GATE_UP:
+        norm_and_round(step, layer->ffn_norm, &layer->gate_up, s);
+        gate_and_up(pool, phase, &layer->gate_up, s, rows, pool->shared.h, model->ffn_width);
+        break;
+    default:
+        for (int r = 0; r < rows; r++)
+            round_row(pool->shared.h + (size_t)r * model->ffn_width, model->ffn_width, layer->down.cols,
+                      s->a + (size_t)r * layer->down.cols, s->a_scale + (size_t)r * (layer->down.cols / GROUP));
+        project(pool, phase, &layer->down, s, rows, step->x, width, 1, NULL);
+    }
 }
 
-static void *work(void *argument) {
+static void keep_hidden(const Step *step, int layer) {
+    if (layer == step->hidden_layer)
+        memcpy(step->hidden, step->x, sizeof(float) * step->rows * step->model->width);
+}
+
+static void run_step(Pool *pool) {
+    const Step *step = &pool->step;
+    uint32_t phases = (uint32_t)step->model->layers * STAGES + (step->logits != NULL);
+    for (uint32_t phase = 0; phase < phases; phase++) {
+        if (phase % STAGES == 0) keep_hidden(step, (int)(phase / STAGES));
+        atomic_store(&pool->ticket, (uint64_t)phase << 32);
+        run_phase(pool, phase, 0);
+        close_phase(pool, items_in(pool, step, phase));
+    }
+    if (!step->logits) keep_hidden(step, step->model->layers);
+    atomic_store(&pool->ticket, IDLE);
+}
+
+static void sleep_until_next(Pool *pool, int generation) {
+    pthread_mutex_lock(&pool->lock);
+    atomic_fetch_add(&pool->sleepers, 1);
+    while (atomic_load(&pool->generation) == generation) pthread_cond_wait(&pool->wake, &pool->lock);
+    atomic_fetch_sub(&pool->sleepers, 1);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void *help(void *argument) {
     Seat seat = *(Seat *)argument;
     free(argument);
     Pool *pool = seat.pool;
-    for (int seen = 0;;) {
-        for (int spin = 0; spin < SPINS && atomic_load(&pool->ticket) == seen; spin++) PAUSE();
-        if (atomic_load(&pool->ticket) == seen) {
-            pthread_mutex_lock(&pool->lock);
-            while (atomic_load(&pool->ticket) == seen) pthread_cond_wait(&pool->wake, &pool->lock);
-            pthread_mutex_unlock(&pool->lock);
-        }
+    int64_t last = -1;
+    for (int spin = 0, generation = 0;;) {
+        uint64_t ticket = atomic_load(&pool->ticket);
         if (atomic_load(&pool->closing)) return NULL;
-        seen++;
-        run_step(pool, seat.index);
+        if (ticket == IDLE || (int64_t)(ticket >> 32) == last) {
+            if (spin == 0) generation = atomic_load(&pool->generation);
+            if (++spin > HELPER_SPINS) {
+                sleep_until_next(pool, generation);
+                spin = 0;
+            }
+            PAUSE();
+            continue;
+        }
+        spin = 0;
+        atomic_fetch_add(&pool->active, 1);
+        ticket = atomic_load(&pool->ticket); /* may have become idle before we were counted */
+        if (ticket != IDLE) {
+            last = (int64_t)(ticket >> 32);
+            run_phase(pool, (uint32_t)last, seat.index);
+        }
+        atomic_fetch_sub(&pool->active, 1);
     }
 }
 
 /* ---- entry points ---- */
 
-static void wake_all(Pool *pool) {
+static void wake_sleepers(Pool *pool) {
+    atomic_fetch_add(&pool->generation, 1);
+    if (!atomic_load(&pool->sleepers)) return;
     pthread_mutex_lock(&pool->lock);
-    atomic_fetch_add(&pool->ticket, 1);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -543,7 +606,7 @@ Pool *decoder_open(int threads, int widest) {
     Pool *pool = calloc(1, sizeof(Pool));
     if (!pool) return NULL;
     pool->threads = threads;
-    pool->widest = widest;
+    atomic_store(&pool->ticket, IDLE);
     pool->handles = calloc(threads, sizeof(pthread_t));
     pool->scratch = calloc(threads, sizeof(Scratch));
     pthread_mutex_init(&pool->lock, NULL);
@@ -556,7 +619,7 @@ Pool *decoder_open(int threads, int widest) {
     for (int i = 1; i < threads; i++) {
         Seat *seat = malloc(sizeof(Seat));
         *seat = (Seat){pool, i};
-        if (pthread_create(pool->handles + i, NULL, work, seat)) {
+        if (pthread_create(pool->handles + i, NULL, help, seat)) {
             free(seat);
             pool->threads = i;
             break;
@@ -578,6 +641,7 @@ int decoder_run(Pool *pool, const Step *step) {
     const Model *model = step->model;
     Shared *shared = &pool->shared;
     int row = 0;
+    while (atomic_load(&pool->active)) sched_yield(); /* a helper that slept through the end of the last step */
     shared->tiles[0] = 0;
     for (int i = 0; i < step->session_count; i++)
         for (int j = 0; j < step->sessions[i].count; j++, row++) {
@@ -585,27 +649,37 @@ int decoder_run(Pool *pool, const Step *step) {
             shared->position[row] = step->sessions[i].position + j;
             shared->tiles[row + 1] = shared->tiles[row] + tiles_of(step->sessions + i, shared->position[row]);
         }
+    size_t x = (size_t)step->rows * model->width;
     size_t qkv = (size_t)step->rows * (model->heads + 2 * model->kv_heads) * model->head_dim;
     size_t h = (size_t)step->rows * model->ffn_width;
     size_t partial = (size_t)shared->tiles[step->rows] * model->kv_heads * partial_floats(model);
-    if (!grow(&shared->qkv, &pool->qkv_size, qkv) || !grow(&shared->h, &pool->h_size, h) ||
-        !grow(&shared->partial, &pool->partial_size, partial))
+    if (!grow(&shared->x, &pool->x_size, x) || !grow(&shared->qkv, &pool->qkv_size, qkv) ||
+        !grow(&shared->h, &pool->h_size, h) || !grow(&shared->partial, &pool->partial_size, partial))
         return 1;
-    pool->step = step;
-    if (pool->threads > 1) wake_all(pool);
-    run_step(pool, 0);
+    /* Helpers may look at these a little after the step: they are the pool's own. */
+    memcpy(shared->x, step->x, sizeof(float) * x);
+    memcpy(shared->sessions, step->sessions, sizeof(Session) * step->session_count);
+    pool->step = *step;
+    pool->step.x = shared->x;
+    pool->step.sessions = shared->sessions;
+    wake_sleepers(pool);
+    run_step(pool);
     return 0;
 }
 
 void decoder_close(Pool *pool) {
     atomic_store(&pool->closing, 1);
-    wake_all(pool);
+    pthread_mutex_lock(&pool->lock);
+    atomic_fetch_add(&pool->generation, 1);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->lock);
     for (int i = 1; i < pool->threads; i++) pthread_join(pool->handles[i], NULL);
     for (int i = 0; i < pool->threads; i++) {
         free(pool->scratch[i].a);
         free(pool->scratch[i].a_scale);
         free(pool->scratch[i].y);
     }
+    free(pool->shared.x);
     free(pool->shared.qkv);
     free(pool->shared.h);
     free(pool->shared.partial);
