@@ -86,10 +86,11 @@ class StandIn:
 
     def forget(self) -> None:
         """Lose the session too, as after a restart."""
-        self._loop.call_soon_threadsafe(lambda: setattr(self, "_talk", None))
+        self._loop.call_soon_threadsafe(lambda: self._talk and setattr(self._talk, "resume_token", "gone"))
 
     def interrupt(self) -> None:
-        """Hear the user while an answer sounds."""
+        """Hear the user while an answer sounds; the microphone itself is not listened to from then on."""
+        self.listen = False
         self._loop.call_soon_threadsafe(lambda: self._talk and self._talk.user_starts())
 
     def send(self, event: dict[str, Any]) -> None:
@@ -111,6 +112,10 @@ class StandIn:
             await self._stop.wait()
             for connection in list(server.connections):
                 connection.transport.abort()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
 
     def _request(self, connection: ServerConnection, request: Request) -> Response | None:
         path = urlsplit(request.path).path

@@ -116,7 +116,7 @@ export class App {
   interrupt() {
     const response = this.conversation.activeResponse;
     if (response) this.#link.send(events.cancel(response));
-    this.#run(this.conversation.interrupt());
+    this.#run(this.conversation.stop());
   }
 
   /** Sends a typed message. */

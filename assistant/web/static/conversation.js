@@ -63,10 +63,18 @@ export class Conversation {
   /** The user cuts in: everything that sounds or waits is dropped. `cutOff` follows with what was heard. */
   interrupt() {
     const item = this.#playing;
+    for (const [id, answer] of this.#answers) {
+      if (id === item || answer.response === this.activeResponse) answer.cut = true;
+    }
     if (item === null) return [];
-    this.#answers.get(item).cut = true;
     this.#playing = null;
     return [{ kind: "flush", answer: item }];
+  }
+
+  /** The user wants silence, not a turn of their own. */
+  stop() {
+    const effects = this.interrupt();
+    return [...effects, ...(this.#state === "speaking" ? this.to("listening") : [])];
   }
 
   /** The loudspeaker is silent; `played` samples of the answer were heard. */

@@ -6,13 +6,14 @@ const KEPT = 256; // packets whose capture time is remembered: 5 s of 20 ms
 
 /** Remembers when each sent microphone sample was captured. */
 export class InputClock {
-  #marks = []; // {end: samples sent so far, timeMs: when the last of them was captured}
+  #marks = []; // {start, end: samples sent before and after, timeMs: when the last of them was captured}
   #sent = 0;
 
   /** Notes a packet that ends at `timeMs`. */
   mark(samples, timeMs) {
+    const start = this.#sent;
     this.#sent += samples;
-    this.#marks.push({ end: this.#sent, timeMs });
+    this.#marks.push({ start, end: this.#sent, timeMs });
     if (this.#marks.length > KEPT) this.#marks.shift();
   }
 
@@ -24,7 +25,7 @@ export class InputClock {
   /** When the sample at a position was captured, or null if that is too long ago or yet to come. */
   timeOf(position) {
     const mark = this.#marks.find((candidate) => candidate.end >= position);
-    if (!mark || position < (this.#marks[0].end ?? 0) - 1) return null;
+    if (!mark || position < this.#marks[0].start) return null;
     return mark.timeMs - samplesToMs(mark.end - position);
   }
 }

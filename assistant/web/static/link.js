@@ -113,7 +113,7 @@ export class Link {
   #receive(event) {
     if (event.server_event_seq !== undefined) this.#seq = event.server_event_seq;
     if (event.type === "session.created") {
-      const { resume_token: token, resume_window_s: windowS } = event.session.vivavoce ?? event.vivavoce ?? {};
+      const { resume_token: token, resume_window_s: windowS } = event.session?.vivavoce ?? event.vivavoce ?? {};
       this.#resume = token ? { token, windowMs: windowS * 1000 } : null;
       const renewed = this.#served;
       this.#served = true;

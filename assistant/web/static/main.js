@@ -100,7 +100,7 @@ find("save").addEventListener("click", () => {
 view.onToken = () => find("token").showModal();
 find("token-cancel").addEventListener("click", () => find("token").close());
 find("token").addEventListener("close", () => {
-  const field = find("token").querySelector("input");
+  const field = find("token").querySelector('[name="token"]');
   if (find("token").returnValue === "ok" && field.value) {
     app.useToken(field.value);
     void app.start({ listen: true });
