@@ -21,6 +21,7 @@ from audiocodec.source import LOWEST_HZ
 from audiocodec.vocoder import PITCH_REFERENCE_HZ
 
 CHECK_EVERY = 200  # steps
+PADDED_FRAMES = 64  # few different lengths: each one is prepared for once by the matrix library
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +88,12 @@ class MelHeadRecipe:
 
         spans = torch.log2(batch.spans * batch.rates + 0.3)
         rows = torch.cat([stretch(prosody.features.float(), batch.spans), places(batch.spans)], dim=-1)
-        features = pad_sequence(rows.split(batch.frames_per_sentence), batch_first=True)
-        f0 = pad_sequence(batch.f0.split(batch.frames_per_sentence), batch_first=True)
-        mel = pad_sequence(batch.mel.split(batch.frames_per_sentence), batch_first=True)
+        features, f0, mel = (padded(flat, batch.frames_per_sentence) for flat in (rows, batch.f0, batch.mel))
         frames = torch.tensor(batch.frames_per_sentence)
         mask = (torch.arange(f0.shape[1]) < frames[:, None])[..., None].float()
         energy = unit_energy(batch.mel, batch.spans)
-        loud = pad_sequence(stretch(energy, batch.spans).split(batch.frames_per_sentence), batch_first=True)
-        pitches = pad_sequence(batch.pitches.split(batch.frames_per_sentence), batch_first=True, padding_value=1.0)
+        loud = padded(stretch(energy, batch.spans), batch.frames_per_sentence)
+        pitches = padded(batch.pitches, batch.frames_per_sentence).clamp_min(0.1)
 
         state = head.frames.initial_state(len(frames))
         heard, _ = head.frames.intone(features, state.pitch)
@@ -146,6 +145,13 @@ class MelHeadRecipe:
         said = self.average.pronouncer.pronounce(batch.spelled, batch.capitals, batch.states)
         wrong = sum(a != b for a, b in zip(said, batch.phones, strict=True)) / len(said)
         return losses | {"check_wrong_words": wrong}
+
+
+def padded(flat: Tensor, counts: list[int]) -> Tensor:
+    """Stand sentences side by side, (frames, ...) to (B, T, ...), T a multiple of PADDED_FRAMES."""
+    rows = pad_sequence(flat.split(counts), batch_first=True)
+    more = -rows.shape[1] % PADDED_FRAMES
+    return torch.cat([rows, rows.new_zeros(rows.shape[0], more, *rows.shape[2:])], dim=1)
 
 
 def unit_energy(mel: Tensor, spans: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'<>"
 PLACES = 3  # phones that one letter may stand for
 BEFORE, AFTER = 2, 3  # letters of the neighbouring words that are seen
 LONGEST_WORD = 40  # letters; what is longer is said in pieces
+WIDTH_STEP = 4  # few different widths: each one is prepared for once by the matrix library
 NEIGHBOUR, WORD = 1, 2  # segments
 
 
@@ -40,7 +41,7 @@ def spelling(words: Sequence[tuple[str, str, str]]) -> Spelling:
         row = [(codes[c], NEIGHBOUR) for c in before[-BEFORE:]]
         row += [(codes[c], WORD) for c in f"<{word}>"]
         rows.append(row + [(codes[c], NEIGHBOUR) for c in after[:AFTER]])
-    width = max(len(row) for row in rows)
+    width = -(-max(len(row) for row in rows) // WIDTH_STEP) * WIDTH_STEP
     table = torch.tensor([row + [(0, 0)] * (width - len(row)) for row in rows])
     return Spelling(table[..., 0], table[..., 1])
 

@@ -15,6 +15,7 @@ from assistant.model.speaking.layers import TokenState, WindowBlock
 from assistant.model.speaking.units import UNITS
 
 BEFORE_UNITS, AFTER_UNITS = 2, 6  # units of the neighbouring words that are seen
+WIDTH_STEP = 4  # few different widths: each one is prepared for once by the matrix library
 PREVIOUS, OWN, NEXT = 1, 2, 3  # segments
 SPAN_SCALE = 2.0  # log2 of frames, about the middle of what occurs
 ENERGY_CENTRE, ENERGY_SPREAD = -5.0, 2.0
@@ -34,7 +35,7 @@ def windows(words: Sequence[tuple[Sequence[int], Sequence[int], Sequence[int]]])
     for before, own, after in words:
         row = [(unit, PREVIOUS) for unit in before[-BEFORE_UNITS:]] + [(unit, OWN) for unit in own]
         rows.append(row + [(unit, NEXT) for unit in after[:AFTER_UNITS]])
-    width = max(len(row) for row in rows)
+    width = -(-max(len(row) for row in rows) // WIDTH_STEP) * WIDTH_STEP
     table = torch.tensor([row + [(0, 0)] * (width - len(row)) for row in rows])
     return Windows(table[..., 0], table[..., 1])
 
