@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from assistant.engine.model import Call, Heard, Sound, Step
-from assistant.session.engine import Answer, Command, Report, Usage
+from assistant.session.engine import Answer, Command, Load, Report, Usage
 from audiocodec.numbers import ENCODER_BLOCK_LENGTH, MEL_HOP_LENGTH, N_MELS, SAMPLE_RATE
 
 PIECE = 1_920  # samples of sound for one word: 80 ms
@@ -57,6 +57,9 @@ class FakeEngine:
 
     def subscribe(self, session: str, receive: Callable[[Report], None]) -> None:
         self.receivers[session] = receive
+
+    def load(self) -> Load:
+        return Load()
 
     def close(self) -> None:
         """Nothing to stop."""

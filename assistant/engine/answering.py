@@ -1,6 +1,7 @@
 """An answer on its way: tokens to text, text to sound, and the tool call that it may turn out to be."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -49,11 +50,15 @@ class Voice(Protocol):
         """Begin to speak."""
         ...
 
-    def push(self, state: Any, text: str, hidden: Tensor) -> tuple[list[VoicePiece], Any]:
-        """Say the text of one token, whose hidden state is (D,)."""
+    def token_state(self, embedding: Tensor, hidden: Tensor) -> Tensor:
+        """Join a token's embedding (D,) and its hidden state (D,) to what ``push`` takes."""
         ...
 
-    def finish(self, state: Any) -> list[VoicePiece]:
+    def push(self, state: Any, text: str, hidden: Tensor) -> tuple[Sequence[VoicePiece], Any]:
+        """Say the text of one token with its ``token_state``."""
+        ...
+
+    def finish(self, state: Any) -> Sequence[VoicePiece]:
         """Say what was held back."""
         ...
 

@@ -12,16 +12,21 @@ from assistant.engine.model import Heard, Sound, Step
 from assistant.engine.writing import Writer
 from assistant.errors import EngineError
 from assistant.model.decoder import Decoder
+from assistant.model.generate import Limits, generate
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, HeardBlock, Hearing
 from assistant.model.kv_cache import CacheShape
 from assistant.model.tokenizer import TextStream, Tokenizer
+from assistant.model.transcribe import (
+    NO_WORDS,
+    SPARE_TOKENS,
+    TOKENS_PER_RUN,
+    between_markers,
+    transcript_prompt,
+)
 from assistant.session.engine import Answer, Usage
 from audiocodec.numbers import CODEC_HOP_LENGTH
 
 TRANSCRIPT_SHAPE = CacheShape(window=1_024, rewind=256)
-TRANSCRIPT_INSTRUCTION = "Write down exactly what I said."
-MAX_TRANSCRIPT_TOKENS = 256
-NO_WORDS = "I couldn't hear any words."
 CANNOT_SEE = "(The user shows a picture, but you cannot see pictures yet.)"
 
 
@@ -90,7 +95,7 @@ class Omni:
         embeddings = conversation.audio.heard()
         current = self.writer.enter(conversation, item, "user")
         if embeddings is not None:
-            current.segments.append(Segment("audio", self._framed(embeddings)))
+            current.segments.append(Segment("audio", between_markers(self.parts.decoder, embeddings)))
             self.writer.write(conversation, torch.tensor([AUDIO_CLOSE]))
         else:  # nothing was said: the marker is taken back, so that the sound leaves no trace
             conversation.cache.rewind(audio.begin)
@@ -130,11 +135,6 @@ class Omni:
             return []
         position = block.frames * CODEC_HOP_LENGTH
         return [Heard(position, block.finished, block.speech)]
-
-    def _framed(self, embeddings: Tensor) -> Tensor:
-        """Audio embeddings between their markers, to be written again."""
-        embed = self.parts.decoder.embed
-        return torch.cat([embed(torch.tensor([AUDIO_OPEN])), embeddings, embed(torch.tensor([AUDIO_CLOSE]))])
 
     def _hearing(self) -> Hearing:
         if self.parts.hearing is None:
@@ -237,11 +237,12 @@ class Omni:
         voice, state = self.parts.voice, answering.voice_state
         if voice is None or state is None:
             return ()
-        pieces: list[VoicePiece] = []
+        pieces: Sequence[VoicePiece] = ()
         if text:
-            if hidden is None:  # the last characters came without a token of their own
-                hidden = torch.zeros(self.parts.decoder.config.width)
-            pieces, state = voice.push(state, text, hidden)
+            embedding = self.parts.decoder.embed(torch.tensor(answering.tokens[-1:]))[0]
+            if hidden is None:  # the last characters came without a step of their own
+                hidden = torch.zeros_like(embedding)
+            pieces, state = voice.push(state, text, voice.token_state(embedding, hidden))
         if answering.done is not None:
             pieces, state = [*pieces, *voice.finish(state)], None
         answering.voice_state = state
@@ -309,19 +310,12 @@ class Omni:
         yield from self.write_down(torch.cat([segment.inputs for segment in audio]))
 
     def write_down(self, audio: Tensor) -> Iterator[str]:
-        """Write down what was said in audio inputs (T, D) with their markers, piece by piece."""
+        """Write down what was said in audio inputs (T, D) between their markers, piece by piece."""
         decoder, tokenizer = self.parts.decoder, self.parts.tokenizer
-        cache = decoder.new_cache(TRANSCRIPT_SHAPE)
-        opening, rest = self.writer.format.open("user"), tokenizer.encode(TRANSCRIPT_INSTRUCTION)
-        decoder.prefill(cache, torch.tensor(opening))
-        decoder.prefill(cache, audio)
-        closing = [*rest, *self.writer.format.close(), *self.writer.format.open("assistant")]
-        logits = decoder.prefill(cache, torch.tensor(closing)).logits
+        prompt = transcript_prompt(decoder, self.writer.format, audio)
+        limit = TOKENS_PER_RUN * len(audio) + SPARE_TOKENS
+        limits = Limits(max_tokens=limit, stop=frozenset({self._end}))
         stream = TextStream(tokenizer)
-        for _ in range(MAX_TRANSCRIPT_TOKENS):
-            token = int(logits.argmax())
-            if token == self._end:
-                break
+        for token in generate(decoder, decoder.new_cache(TRANSCRIPT_SHAPE), prompt, limits):
             yield stream.push([token])
-            logits = decoder.decode_step([cache], torch.tensor([token])).logits
         yield stream.flush()

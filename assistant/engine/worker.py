@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic
 
 from assistant.engine.desk import Desk, Limits
@@ -30,6 +29,7 @@ from assistant.session.engine import (
     EndAudio,
     Failed,
     Hear,
+    Load,
     Open,
     Rebuild,
     Report,
@@ -43,17 +43,6 @@ from assistant.session.engine import (
 from audiocodec.numbers import SAMPLE_RATE
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How busy the worker is, for the metrics."""
-
-    sessions: int
-    answering: int
-    queued: int
-    sound_s: float  # made since the start
-    busy_s: float  # spent by the device making it
 
 
 class Worker(Generic[C]):

@@ -67,7 +67,7 @@ class Answering:
             self.dirty = True
 
     def submit(self, command: Command) -> None:
-        """Give the engine a command, after whatever must come first. Raises Refused when its queue is full."""
+        """Give the engine a command, after what must come first. Raises Refused when its queue is full."""
         if (
             isinstance(command, Hear | EndAudio | AddText | AddFrame | Answer)
             and command.session == self._name

@@ -115,8 +115,10 @@ class Cancel:
 
     ``heard`` is the number of samples of the answer that the user heard: 0 takes the whole answer back, and
     with ``reopen`` the user's turn is open again as if neither the answer nor the EndAudio before it had
-    been. An AnswerDone with the reason ``cancelled`` follows, unless the answer had ended already: then
-    this only shortens it (or reopens the turn) and nothing follows.
+    been. Of an answer that is not spoken, the text that it has is kept (without ``reopen``).
+
+    An AnswerDone with the reason ``cancelled`` follows, unless the answer had ended already: then this only
+    shortens it (or reopens the turn) and nothing follows.
     """
 
     session: str
@@ -273,6 +275,17 @@ class Failed:
 Report = TurnScore | AnswerBegun | TextPiece | AudioPiece | ToolCall | AnswerDone | Transcript | Failed
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy the worker is, for the metrics."""
+
+    sessions: int = 0
+    answering: int = 0
+    queued: int = 0  # commands
+    sound_s: float = 0.0  # made since the start
+    busy_s: float = 0.0  # spent on making it
+
+
 class Engine(Protocol):
     """The worker that owns the device and steps all sessions together."""
 
@@ -285,6 +298,10 @@ class Engine(Protocol):
 
         To be called before the session's first command; Close ends it.
         """
+        ...
+
+    def load(self) -> Load:
+        """Give the present load."""
         ...
 
     def close(self) -> None:

@@ -70,7 +70,7 @@ class Ear:
         self._pcm += pcm
 
     def listen(self) -> Iterator[Signal]:
-        """Judge the frames that are complete; the caller acts on each signal before the next frame is judged."""
+        """Judge the frames that are complete; the caller acts on each signal before the next is judged."""
         while self.received - self.now >= FRAME_SAMPLES:
             frame = self.between(self.now, self.now + FRAME_SAMPLES)
             speech = self._voice.speech(samples(frame))

@@ -18,7 +18,7 @@ def low_pass(up: int, down: int) -> Samples:
 
 
 class Resampler:
-    """Streaming resampler; the same output for any cutting of the input. Holds its own history: one per stream."""
+    """Streaming resampler (any cutting gives the same). Holds its own history: one per stream."""
 
     def __init__(self, up: int, down: int) -> None:
         self._up, self._down = up, down

@@ -172,14 +172,15 @@ class Session:
         self._item = self._new_id("item")
         self._ear.last_speech = self._ear.now
         self._quiet_since = None
-        interrupted, events = None, []
+        interrupted: str | None = None
+        events: Events = []
         if detection is None or detection.interrupt_response:
             interrupted, events = self._answers.interrupt(self.now)
         started = ev.SpeechStarted(self._item, self._start, onset, self._ear.now, interrupted)
         return [started, *events]
 
     def _hear(self, until: int) -> None:
-        """Pass the user's sound up to a position on to the engine, and a camera frame when one is due."""
+        """Pass the user's sound up to a position on to the engine, and a due camera frame."""
         assert self._item is not None
         pcm = self._ear.between(self._sent, until)
         if pcm:
@@ -413,7 +414,7 @@ class Session:
         if to_ms(track.samples) < event.audio_end_ms:
             raise Refused(
                 "invalid_value",
-                f"Only {to_ms(track.samples)} ms of this item exist; {event.audio_end_ms} ms is past its end.",
+                f"Only {to_ms(track.samples)} ms of this item exist, not {event.audio_end_ms} ms.",
                 param="audio_end_ms",
             )
         events = self._answers.cut_active(item.id, heard, self.now)
