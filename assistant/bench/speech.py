@@ -78,6 +78,40 @@ class Hibari:
         return Spoken(np.concatenate(parts), first, time.perf_counter() - begun)
 
 
+class Piper:
+    """Piper's American voice "joe", what people use on small machines today; installed by hand, for comparison only."""
+
+    name = "piper joe"
+
+    def __init__(self, model: Path) -> None:
+        from piper import PiperVoice
+
+        self.voice: Any = PiperVoice.load(str(model))
+
+    def say(self, text: str) -> Spoken:
+        """Speak a sentence."""
+        import soxr
+
+        begun, first, parts = time.perf_counter(), 0.0, [np.zeros(0, np.float32)]
+        for chunk in self.voice.synthesize(text):
+            first = first or time.perf_counter() - begun
+            parts.append(np.asarray(soxr.resample(chunk.audio_float_array, chunk.sample_rate, SAMPLE_RATE), np.float32))
+        return Spoken(np.concatenate(parts), first, time.perf_counter() - begun)
+
+
+def piper() -> list[Voice]:
+    """Piper, where package ``piper-tts`` and the voice's files are here; else nothing."""
+    from importlib.util import find_spec
+
+    from assistant.weights import manifest
+    from assistant.weights.store import State, Store
+
+    model, store = manifest.load("piper-joe"), Store(offline=True)
+    if find_spec("piper") is None or store.model_state(model) in {State.MISSING, State.DAMAGED}:
+        return []
+    return [Piper(next(path for path in store.folder(model).glob("*.onnx")))]
+
+
 @dataclass(frozen=True, slots=True)
 class Judges:
     """Everybody who listens."""
@@ -149,3 +183,8 @@ def summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
 def worst(verdicts: Sequence[Verdict], key: Callable[[Verdict], float]) -> list[Verdict]:
     """The sentences with the lowest value."""
     return sorted(verdicts, key=key)[:WORST]
+
+
+def misheard(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The sentences in which a recogniser got the most words wrong."""
+    return [v for v in sorted(verdicts, key=lambda v: -v.errors["whisper base"].edits)[:WORST] if v.errors["whisper base"].edits]

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import random
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -121,8 +120,3 @@ def write_weights(out: Path, head_run: str, vocoder_run: str) -> str:
     save_voice(out, head, vocoder)
     sizes = [sum(p.numel() for p in net.parameters()) / 1e6 for net in (head, vocoder)]
     return f"{out}: mel head {sizes[0]:.2f} M parameters, {head_steps} steps; vocoder {sizes[1]:.2f} M, {vocoder_steps} steps"
-
-
-def sample_of(sentences: list[str], count: int, seed: int = 0) -> list[str]:
-    """A smaller list for quick checks, the same each time."""
-    return sentences if count >= len(sentences) else random.Random(seed).sample(sentences, count)

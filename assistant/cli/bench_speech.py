@@ -1,0 +1,82 @@
+"""``vivavoce bench speech``: how the assistant speaks, beside its teacher."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from assistant.bench.speech import Verdict, Voice
+
+
+def add(group: typer.Typer) -> None:
+    """Add the command to the bench group."""
+    group.command("speech")(speech)
+
+
+def speech(
+    sentences: Annotated[Path | None, typer.Option(help="One a line; data/voice/test.txt if not given.")] = None,
+    count: Annotated[int, typer.Option(help="Take so many of them, always the same ones.")] = 200,
+    style: Annotated[str, typer.Option(help="Style to speak in.")] = "neutral",
+    rate: Annotated[float, typer.Option(help="Speaking rate.")] = 1.0,
+    others: Annotated[bool, typer.Option(help="Also judge the teacher and, where it is here, Piper.")] = True,
+    keep: Annotated[Path | None, typer.Option(help="Folder for the sounds.")] = None,
+    voice: Annotated[Path | None, typer.Option(help="Another voice's weight file.")] = None,
+    threads: Annotated[int, typer.Option(help="Processor threads.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Word error, listening quality and speed, on sentences that were never trained on."""
+    import torch
+
+    from assistant.bench import speech as bench
+    from assistant.bench.sentences import sample_of, test_sentences
+    from assistant.model.speaking.recital import load_reciter
+    from assistant.model.speaking.speaker import Manner
+
+    torch.set_num_threads(threads)
+    texts = sample_of(test_sentences(sentences), count)
+    voices: list[Voice] = [bench.Viva(load_reciter(voice), Manner(style, rate))]
+    if others:
+        voices += [bench.Hibari(threads), *bench.piper()]
+    judges = bench.all_judges(threads)
+    figures: dict[str, dict[str, float]] = {}
+    worst: list[Verdict] = []
+    for speaker in voices:
+        speaker.say("Warm up.")
+        folder = keep / speaker.name.split()[0] if keep else None
+        verdicts = _judged(speaker, texts, lambda who, lines, place=folder: bench.judge(who, lines, judges, place))
+        figures[speaker.name] = bench.summary(verdicts)
+        worst = worst or bench.worst(verdicts, lambda verdict: verdict.scores["DistillMOS"])
+        worst += bench.misheard(verdicts) if speaker is voices[0] else []
+    if as_json:
+        print(json.dumps({"sentences": len(texts), "voices": figures, "worst": [_row(v) for v in worst]}, ensure_ascii=False))
+    else:
+        _show(len(texts), figures, worst)
+
+
+def _judged(speaker: "Voice", texts: list[str], judge: object) -> "list[Verdict]":
+    from rich.console import Console
+    from rich.progress import track
+
+    verdicts = judge(speaker, texts)  # type: ignore[operator]  # a closure over judges and folder
+    return list(track(verdicts, speaker.name, total=len(texts), console=Console(stderr=True)))
+
+
+def _row(verdict: "Verdict") -> dict[str, object]:
+    errors = {name: error.edits for name, error in verdict.errors.items()}
+    return {"text": verdict.text, "heard": verdict.heard, "errors": errors, "scores": verdict.scores}
+
+
+def _show(count: int, figures: dict[str, dict[str, float]], worst: "list[Verdict]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", *figures, title=f"{count} sentences")
+    for name in next(iter(figures.values())):
+        table.add_row(name, *(f"{values[name]:.3g}" if name in values else "" for values in figures.values()))
+    console = Console(width=110)
+    console.print(table)
+    for verdict in worst:
+        scores = " ".join(f"{name} {value:.2f}" for name, value in verdict.scores.items())
+        console.print(f"{scores}\n  said:  {verdict.text}\n  heard: {verdict.heard['whisper base']}", highlight=False, markup=False)
