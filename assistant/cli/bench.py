@@ -2,13 +2,14 @@
 
 import typer
 
-from assistant.cli import bench_speech
+from assistant.cli import bench_speech, bench_transformer
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to the command."""
     group = typer.Typer(no_args_is_help=True, help="Measure the assistant beside what it is compared with.")
     group.callback()(_group)
+    bench_transformer.add(group)
     bench_speech.add(group)
     app.add_typer(group, name="bench")
 
