@@ -17,6 +17,7 @@ NO_WORDS = "I couldn't hear any words."
 PAUSE_BLOCKS = 5  # blocks without speech that end an utterance: 0.8 s
 LONGEST_S = 16.0  # an utterance is written down after it at the latest
 TOKENS_PER_RUN = 3  # a run seldom stands for more; a bound on what can be written, not a goal
+SPARE_TOKENS = 4
 SPEECH = 0.5
 
 
@@ -30,7 +31,7 @@ class Utterance:
 
 
 def utterances(hearing: Hearing, pieces: Iterable[Tensor]) -> Iterator[tuple[Tensor, float, float]]:
-    """Cut sound (pieces of (n,) samples at 24 kHz) at pauses; give each utterance's embeddings and its place in seconds.
+    """Cut sound (pieces of (n,) samples at 24 kHz) at pauses; give each utterance's embeddings and its place, in s.
 
     Stretches without a word give nothing. Memory does not grow with the sound.
     """
@@ -58,25 +59,33 @@ def _close(
         yield embeddings, start_s, start_s + state.frames * ENCODER_BLOCK_LENGTH / SAMPLE_RATE / 2
 
 
+def between_markers(decoder: Decoder, embeddings: Tensor) -> Tensor:
+    """What was heard, (T, D), with the markers around it: (T + 2, D)."""
+    opening, closing = decoder.embed(torch.tensor([AUDIO_OPEN, AUDIO_CLOSE]))
+    return torch.cat([opening[None], embeddings, closing[None]])
+
+
+def transcript_prompt(decoder: Decoder, chat: ChatFormat, audio: Tensor) -> Tensor:
+    """The conversation up to the transcript, from sound between its markers: (T, D)."""
+    after = [*chat.tokenizer.encode(WRITE_DOWN), *chat.close(), *chat.open("assistant")]
+    return torch.cat(
+        [decoder.embed(torch.tensor(chat.open("user"))), audio, decoder.embed(torch.tensor(after))]
+    )
+
+
 class Transcriber:
     """Asks the transformer to write down utterances, each in a conversation of its own."""
 
     def __init__(self, decoder: Decoder, hearing: Hearing, chat: ChatFormat) -> None:
         self.decoder, self.hearing, self.chat = decoder, hearing, chat
 
-    def prompt(self, embeddings: Tensor) -> Tensor:
-        """The conversation up to the answer: (T, D)."""
-        before = torch.tensor([*self.chat.open("user"), AUDIO_OPEN])
-        after = [AUDIO_CLOSE, *self.chat.tokenizer.encode(WRITE_DOWN), *self.chat.close()]
-        ends = torch.tensor([*after, *self.chat.open("assistant")])
-        return torch.cat([self.decoder.embed(before), embeddings, self.decoder.embed(ends)])
-
     def write_down(self, embeddings: Tensor) -> str:
         """Write one utterance down from its embeddings (T, D), the summary last."""
         cache = self.decoder.new_cache()
-        limit = TOKENS_PER_RUN * len(embeddings) + 4
+        limit = TOKENS_PER_RUN * len(embeddings) + SPARE_TOKENS
         limits = Limits(max_tokens=limit, stop=frozenset({self.chat.turn_end}))
-        ids = list(generate(self.decoder, cache, self.prompt(embeddings), limits))
+        prompt = transcript_prompt(self.decoder, self.chat, between_markers(self.decoder, embeddings))
+        ids = list(generate(self.decoder, cache, prompt, limits))
         return self.chat.tokenizer.decode(ids).strip()
 
     def __call__(self, pieces: Iterable[Tensor]) -> Iterator[Utterance]:

@@ -12,13 +12,14 @@ from torch import Tensor
 from assistant.engine.answering import Spoken, kept_characters, mel_bytes, pcm_bytes, pcm_floats
 from assistant.engine.conversation import Conversation
 from assistant.engine.model import Step
-from assistant.engine.omni import NO_WORDS, Omni, Parts
+from assistant.engine.omni import Omni, Parts
 from assistant.model.backbone import Backbone
 from assistant.model.config import ModelConfig
 from assistant.model.decoder import TorchDecoder
 from assistant.model.hearing import HeardBlock, Hearing
 from assistant.model.kv_cache import CacheShape
 from assistant.model.tokenizer import Tokenizer
+from assistant.model.transcribe import NO_WORDS
 from assistant.session.engine import Answer
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_FRAMES, ENCODER_BLOCK_LENGTH, N_MELS
 
@@ -95,6 +96,9 @@ class Beeps:
 
     def initial_state(self, style: str, rate: float, pitch: float, volume: float) -> tuple[int, int]:
         return (0, 0)
+
+    def token_state(self, embedding: Tensor, hidden: Tensor) -> Tensor:
+        return torch.cat([embedding, hidden])
 
     def push(self, state: tuple[int, int], text: str, hidden: Tensor) -> tuple[list[Piece], tuple[int, int]]:
         said, waiting = state
