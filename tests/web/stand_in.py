@@ -64,6 +64,7 @@ class StandIn:
         self._ready = threading.Event()
         self._stop = asyncio.Event()
         self._talk: _Talk | None = None
+        self._talks: list[_Talk] = []
         self._thread = threading.Thread(target=self._run, name="stand-in", daemon=True)
 
     def __enter__(self) -> "StandIn":
@@ -112,10 +113,10 @@ class StandIn:
             await self._stop.wait()
             for connection in list(server.connections):
                 connection.transport.abort()
-            others = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
+        for talk in self._talks:
+            if talk.answer is not None:
+                talk.answer.cancel()
+                await asyncio.gather(talk.answer, return_exceptions=True)
 
     def _request(self, connection: ServerConnection, request: Request) -> Response | None:
         path = urlsplit(request.path).path
@@ -153,6 +154,7 @@ class StandIn:
                 talk.take_up(socket, first["after"])
             else:
                 talk = self._talk = _Talk(self)
+                self._talks.append(talk)
                 talk.begin(socket)
             async for message in socket:
                 event = json.loads(message)
