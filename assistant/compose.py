@@ -1,0 +1,31 @@
+"""The composition root: settings and weights become a model that hears, thinks and speaks."""
+
+import os
+
+import torch
+
+from assistant.config import Settings
+from assistant.engine.conversation import Conversation
+from assistant.engine.omni import Omni, Parts
+from assistant.engine.worker import Worker
+from assistant.model.listening import hearing_folder, load_tuned
+from assistant.model.loading import make_decoder
+from assistant.model.speaking.loading import load_speaker
+
+WARM_UP_TEXT = "Hello."
+
+
+def load_omni(settings: Settings) -> Omni:
+    """Load hearing, transformer and voice, fetching what is missing.
+
+    Raises:
+        WeightsError: something is missing, damaged or does not fit.
+    """
+    torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+    backbone, hearing, _, chat = load_tuned(hearing_folder())
+    return Omni(Parts(make_decoder(backbone), chat.tokenizer, hearing, load_speaker()))
+
+
+def start_engine(settings: Settings) -> Worker[Conversation]:
+    """Load the model and start the worker that owns it; the caller closes it."""
+    return Worker(load_omni(settings))
