@@ -68,7 +68,7 @@ class TurnTaker:
         if not self.speaking:
             return self._onset()
         going_on = speech and self.silence_ms == 0
-        if going_on or sum(list(self._recent)[-RESUME_WINDOW:]) >= RESUME_FRAMES:
+        if going_on or (speech and sum(list(self._recent)[-RESUME_WINDOW:]) >= RESUME_FRAMES):
             return self._speech()
         self.silence_ms += FRAME_MS
         return self._silence()

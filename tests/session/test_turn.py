@@ -1,0 +1,96 @@
+"""Turn tables: frames and judgements in, decisions out, on the sample clock."""
+
+import pytest
+
+from assistant.session.turn import Decision, TurnPolicy, TurnTaker
+
+START, SPECULATE, REOPEN, END = Decision.START, Decision.SPECULATE, Decision.REOPEN, Decision.END
+PATIENT = TurnPolicy(speculate_ms=100, finished_ms=200, patience_ms=4_000)
+SILENCE_ONLY = TurnPolicy(speculate_ms=100, finished_ms=500, patience_ms=500, by_score=False)
+
+
+def play(taker: TurnTaker, script: str, scores: dict[int, float] | None = None) -> list[tuple[int, Decision]]:
+    """Feed ``x`` (speech) and ``.`` (silence) frames; ``scores`` come after the frame of that number."""
+    found = []
+    for number, sign in enumerate(script, start=1):
+        decision = taker.frame(sign == "x")
+        if decision is not None:
+            found.append((number, decision))
+        if scores and number in scores:
+            decision = taker.score(taker.silence_ms, scores[number])
+            if decision is not None:
+                found.append((number, decision))
+    return found
+
+
+TABLE = [
+    ("silence begins nothing", "." * 20, {}, []),
+    ("a click begins nothing", "..x....x....", {}, []),
+    ("60 ms within 100 ms begin a turn", "..x.xx", {}, [(6, START)]),
+    ("finished: answered after 200 ms", "xxx" + "." * 12, {8: 0.9}, [(3, START), (8, SPECULATE), (13, END)]),
+    (
+        "a late judgement ends it at once",
+        "xxx" + "." * 17,
+        {17: 0.9},
+        [(3, START), (8, SPECULATE), (17, END)],
+    ),
+    ("unfinished: taken back at once", "xxx" + "." * 12, {9: 0.1}, [(3, START), (8, SPECULATE), (9, REOPEN)]),
+    (
+        "unfinished, and finished on second thoughts",
+        "xxx" + "." * 30,
+        {9: 0.1, 20: 0.8},
+        [(3, START), (8, SPECULATE), (9, REOPEN), (20, END)],
+    ),
+    (
+        "unfinished: answered in the end",
+        "xxx" + "." * 205,
+        {9: 0.1},
+        [(3, START), (8, SPECULATE), (9, REOPEN), (203, END)],
+    ),
+    (
+        "the user goes on while an answer is held",
+        "xxx......xxxx" + "." * 12,
+        {8: 0.9, 18: 0.9},
+        [(3, START), (8, SPECULATE), (12, REOPEN), (18, SPECULATE), (23, END)],
+    ),
+    (
+        "a click within a pause reopens nothing",
+        "xxx.......x" + "." * 4,
+        {9: 0.9},
+        [(3, START), (8, SPECULATE), (13, END)],
+    ),
+    ("no judgement, no answer before the cap", "xxx" + "." * 60, {}, [(3, START), (8, SPECULATE)]),
+]
+
+
+@pytest.mark.parametrize(
+    ("script", "scores", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
+def test_turn_table(script: str, scores: dict[int, float], expected: list[tuple[int, Decision]]) -> None:
+    assert play(TurnTaker(PATIENT), script, scores) == expected
+
+
+def test_silence_alone_decides_where_that_was_asked_for() -> None:
+    taker = TurnTaker(SILENCE_ONLY)
+    found = play(taker, "xxx" + "." * 30, {9: 0.0, 12: 1.0})
+    assert found == [(3, START), (8, SPECULATE), (28, END)]
+
+
+def test_a_judgement_about_speech_counts_for_nothing() -> None:
+    taker = TurnTaker(PATIENT)
+    play(taker, "xxx")
+    assert taker.score(0, 1.0) is None
+    play(taker, "..")
+    assert taker.score(-40, 1.0) is None  # it had not heard any of this silence
+
+
+def test_turns_follow_one_another() -> None:
+    taker = TurnTaker(PATIENT)
+    one = "xxx" + "." * 10
+    assert [d for _, d in play(taker, one + one, {8: 0.9, 21: 0.9})] == [START, SPECULATE, END] * 2
+
+
+def test_onset_is_the_first_speech_frame() -> None:
+    taker = TurnTaker(PATIENT)
+    play(taker, "...x.xx")
+    assert taker.onset_ms == 80
