@@ -12,7 +12,9 @@ from audiocodec.mel import SILENCE
 LOUDEST = 3.0  # log mel that is drawn at full brightness
 ROW_HEIGHT = 3  # pixels per mel bin
 # Dark blue over purple and orange to pale yellow; evenly spaced.
-COLOURS = np.asarray(((4, 5, 24), (60, 15, 90), (150, 40, 105), (225, 90, 70), (252, 170, 80), (250, 245, 190)), np.float32)
+COLOURS = np.asarray(
+    ((4, 5, 24), (60, 15, 90), (150, 40, 105), (225, 90, 70), (252, 170, 80), (250, 245, 190)), np.float32
+)
 
 
 def draw_mel(path: Path, mel: NDArray[np.float32]) -> None:

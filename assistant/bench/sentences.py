@@ -9,7 +9,7 @@ from assistant.paths import ROOT
 TEST = ROOT / "data" / "voice" / "test.txt"
 
 
-def test_sentences(path: Path | None = None) -> list[str]:
+def read_sentences(path: Path | None = None) -> list[str]:
     """Read sentences, one a line."""
     path = path or TEST
     if not path.is_file():

@@ -79,7 +79,7 @@ class Hibari:
 
 
 class Piper:
-    """Piper's American voice "joe", what people use on small machines today; installed by hand, for comparison only."""
+    """Piper's American voice "joe", which people use on small machines; installed by hand, to compare."""
 
     name = "piper joe"
 
@@ -95,7 +95,9 @@ class Piper:
         begun, first, parts = time.perf_counter(), 0.0, [np.zeros(0, np.float32)]
         for chunk in self.voice.synthesize(text):
             first = first or time.perf_counter() - begun
-            parts.append(np.asarray(soxr.resample(chunk.audio_float_array, chunk.sample_rate, SAMPLE_RATE), np.float32))
+            parts.append(
+                np.asarray(soxr.resample(chunk.audio_float_array, chunk.sample_rate, SAMPLE_RATE), np.float32)
+            )
         return Spoken(np.concatenate(parts), first, time.perf_counter() - begun)
 
 
@@ -187,4 +189,8 @@ def worst(verdicts: Sequence[Verdict], key: Callable[[Verdict], float]) -> list[
 
 def misheard(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """The sentences in which a recogniser got the most words wrong."""
-    return [v for v in sorted(verdicts, key=lambda v: -v.errors["whisper base"].edits)[:WORST] if v.errors["whisper base"].edits]
+    return [
+        v
+        for v in sorted(verdicts, key=lambda v: -v.errors["whisper base"].edits)[:WORST]
+        if v.errors["whisper base"].edits
+    ]

@@ -16,7 +16,9 @@ def add(group: typer.Typer) -> None:
 
 
 def speech(
-    sentences: Annotated[Path | None, typer.Option(help="One a line; data/voice/test.txt if not given.")] = None,
+    sentences: Annotated[
+        Path | None, typer.Option(help="One a line; data/voice/test.txt if not given.")
+    ] = None,
     count: Annotated[int, typer.Option(help="Take so many of them, always the same ones.")] = 200,
     style: Annotated[str, typer.Option(help="Style to speak in.")] = "neutral",
     rate: Annotated[float, typer.Option(help="Speaking rate.")] = 1.0,
@@ -30,12 +32,12 @@ def speech(
     import torch
 
     from assistant.bench import speech as bench
-    from assistant.bench.sentences import sample_of, test_sentences
+    from assistant.bench.sentences import read_sentences, sample_of
     from assistant.model.speaking.recital import load_reciter
     from assistant.model.speaking.speaker import Manner
 
     torch.set_num_threads(threads)
-    texts = sample_of(test_sentences(sentences), count)
+    texts = sample_of(read_sentences(sentences), count)
     voices: list[Voice] = [bench.Viva(load_reciter(voice), Manner(style, rate))]
     if others:
         voices += [bench.Hibari(threads), *bench.piper()]
@@ -45,12 +47,19 @@ def speech(
     for speaker in voices:
         speaker.say("Warm up.")
         folder = keep / speaker.name.split()[0] if keep else None
-        verdicts = _judged(speaker, texts, lambda who, lines, place=folder: bench.judge(who, lines, judges, place))
+        verdicts = _judged(
+            speaker, texts, lambda who, lines, place=folder: bench.judge(who, lines, judges, place)
+        )
         figures[speaker.name] = bench.summary(verdicts)
         worst = worst or bench.worst(verdicts, lambda verdict: verdict.scores["DistillMOS"])
         worst += bench.misheard(verdicts) if speaker is voices[0] else []
     if as_json:
-        print(json.dumps({"sentences": len(texts), "voices": figures, "worst": [_row(v) for v in worst]}, ensure_ascii=False))
+        print(
+            json.dumps(
+                {"sentences": len(texts), "voices": figures, "worst": [_row(v) for v in worst]},
+                ensure_ascii=False,
+            )
+        )
     else:
         _show(len(texts), figures, worst)
 
@@ -79,4 +88,8 @@ def _show(count: int, figures: dict[str, dict[str, float]], worst: "list[Verdict
     console.print(table)
     for verdict in worst:
         scores = " ".join(f"{name} {value:.2f}" for name, value in verdict.scores.items())
-        console.print(f"{scores}\n  said:  {verdict.text}\n  heard: {verdict.heard['whisper base']}", highlight=False, markup=False)
+        console.print(
+            f"{scores}\n  said:  {verdict.text}\n  heard: {verdict.heard['whisper base']}",
+            highlight=False,
+            markup=False,
+        )

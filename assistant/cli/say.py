@@ -60,14 +60,22 @@ def say(
         raise UsageError("--lines needs --out-dir, the folder for the WAV files")
     if lines is None and not (out or play or mel):
         raise UsageError("say where the sound should go: --out FILE, --play or --mel FILE")
-    places = [out] if lines is None else [out_dir / f"{i:04d}.wav" for i in range(1, len(texts) + 1)] if out_dir else []
+    places = (
+        [out]
+        if lines is None
+        else [out_dir / f"{i:04d}.wav" for i in range(1, len(texts) + 1)]
+        if out_dir
+        else []
+    )
     for place in {p.parent for p in (*places, mel) if p is not None}:
         _writable(place)
     reciter = load_reciter(voice)
     for line, place in zip(texts, places, strict=True):
         spoken = recital(reciter, line, manner)
         if not len(spoken.pcm):
-            print(f"vivavoce: nothing to say in {line.strip()[:60]!r}: there is no word in it", file=sys.stderr)
+            print(
+                f"vivavoce: nothing to say in {line.strip()[:60]!r}: there is no word in it", file=sys.stderr
+            )
         if place is not None:
             _write(place, spoken.pcm)
         if mel is not None:
@@ -77,9 +85,15 @@ def say(
         figures = {"text": line, "audio_s": round(len(spoken.pcm) / SAMPLE_RATE, 3)}
         figures |= {"ttfa_ms": round(spoken.ttfa_ms, 1), "rtf": round(spoken.rtf, 4)}
         if as_json:
-            print(json.dumps(figures | ({"out": str(place)} if lines is not None else {}), ensure_ascii=False), flush=True)
+            print(
+                json.dumps(figures | ({"out": str(place)} if lines is not None else {}), ensure_ascii=False),
+                flush=True,
+            )
         elif place is not None:
-            print(f"{place}  {figures['audio_s']} s of sound, first after {figures['ttfa_ms']} ms, RTF {figures['rtf']}")
+            print(
+                f"{place}  {figures['audio_s']} s of sound, "
+                f"first after {figures['ttfa_ms']} ms, RTF {figures['rtf']}"
+            )
         if play:
             _play(spoken.pcm)
 
@@ -98,7 +112,9 @@ def recital(reciter: "Reciter", text: str, manner: "Manner") -> Recital:
         sound.append(piece.pcm.clamp(-1, 1).numpy())
         mels.append(piece.mel.numpy())
     taken, pcm = time.perf_counter() - begun, np.concatenate(sound)
-    return Recital(pcm, np.concatenate(mels), first * 1e3, taken * SAMPLE_RATE / len(pcm) if len(pcm) else 0.0)
+    return Recital(
+        pcm, np.concatenate(mels), first * 1e3, taken * SAMPLE_RATE / len(pcm) if len(pcm) else 0.0
+    )
 
 
 def _texts(text: str | None, lines: Path | None) -> list[str]:
@@ -107,7 +123,9 @@ def _texts(text: str | None, lines: Path | None) -> list[str]:
             raise UsageError("give a text or --lines, not both")
         if not lines.is_file():
             raise UsageError(f"{lines} is not a file")
-        return [line for line in lines.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        return [
+            line for line in lines.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
+        ]
     if text is None:
         raise UsageError("nothing to say: give a text, - for standard input, or --lines FILE")
     return [sys.stdin.buffer.read().decode("utf-8", errors="replace") if text == "-" else text]

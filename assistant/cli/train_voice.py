@@ -25,7 +25,7 @@ def voice_data(
     sentences: Annotated[bool, typer.Option("--list", help="Only write the list of test sentences.")] = False,
     threads: Threads = 1,
 ) -> None:
-    """Let the teacher speak: sound, phones, durations, pitch and hidden states, kept outside the repository."""
+    """Let the teacher speak: sound, phones, durations, pitch, hidden states; kept in the cache."""
     from assistant.training import voice_recipes
 
     if sentences:
@@ -38,7 +38,9 @@ def vocoder(
     steps: Steps = 4_000,
     adversarial_from: Annotated[int, typer.Option(help="Step at which the critics join.")] = 2_200,
     run: Run = "vocoder",
-    on_head: Annotated[str | None, typer.Option(help="Fine-tune on the mel frames that this mel-head run gives.")] = None,
+    on_head: Annotated[
+        str | None, typer.Option(help="Fine-tune on the mel frames that this mel-head run gives.")
+    ] = None,
     threads: Threads = 1,
     device: Device = "cpu",
 ) -> None:
@@ -48,7 +50,9 @@ def vocoder(
     voice_recipes.train_vocoder(run, steps, adversarial_from, on_head, voice_recipes.Machine(threads, device))
 
 
-def mel_head(steps: Steps = 3_500, run: Run = "mel-head", threads: Threads = 1, device: Device = "cpu") -> None:
+def mel_head(
+    steps: Steps = 3_500, run: Run = "mel-head", threads: Threads = 1, device: Device = "cpu"
+) -> None:
     """Train the mel head."""
     from assistant.training import voice_recipes
 
@@ -56,7 +60,9 @@ def mel_head(steps: Steps = 3_500, run: Run = "mel-head", threads: Threads = 1, 
 
 
 def voice_weights(
-    out: Annotated[Path, typer.Option(help="Where to write the voice.")] = Path("weights/viva-voice.safetensors"),
+    out: Annotated[Path, typer.Option(help="Where to write the voice.")] = Path(
+        "weights/viva-voice.safetensors"
+    ),
     head_run: Annotated[str, typer.Option(help="Run that trained the mel head.")] = "mel-head",
     vocoder_run: Annotated[str, typer.Option(help="Run that trained the vocoder.")] = "vocoder",
 ) -> None:

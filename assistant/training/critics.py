@@ -1,8 +1,8 @@
 """Narrow critics for adversarial training on a small machine.
 
-Source: critics on several spectra as in Jang et al. 2021, UnivNet, arXiv 2106.07889, and Siuzdak 2023, Vocos; on
-several periods as in Kong et al. 2020, HiFi-GAN, arXiv 2010.05646; a few channels wide, one of each kind drawn per
-step.
+Source: critics on several spectra as in Jang et al. 2021, UnivNet, arXiv 2106.07889, and Siuzdak 2023,
+Vocos; on several periods as in Kong et al. 2020, HiFi-GAN, arXiv 2010.05646; a few channels wide, one of
+each kind drawn per step.
 """
 
 import random
@@ -35,7 +35,9 @@ class SpectrumCritic(nn.Module):
     def forward(self, pcm: Tensor) -> list[Tensor]:
         """Give the features of every layer, the verdict last."""
         window = torch.hann_window(self.length, device=pcm.device)
-        spectrum = torch.stft(pcm, self.length, self.hop, window=window, return_complex=True) / self.length**0.5
+        spectrum = (
+            torch.stft(pcm, self.length, self.hop, window=window, return_complex=True) / self.length**0.5
+        )
         spectrum = spectrum * 20
         size = spectrum.abs().clamp_min(1e-3)
         # Compress the range: speech's overtones are far weaker than its lowest harmonics.
@@ -102,5 +104,11 @@ def fooling_loss(critics: Critics, made: Tensor, real: Tensor, rng: random.Rando
         total = total - found[-1].float().chunk(2)[0].mean()
         for layer in found[:-1]:
             fake, true = layer.float().chunk(2)
-            total = total + FEATURE_WEIGHT / len(found) * (fake - true.detach()).abs().mean() / true.detach().abs().mean()
+            total = (
+                total
+                + FEATURE_WEIGHT
+                / len(found)
+                * (fake - true.detach()).abs().mean()
+                / true.detach().abs().mean()
+            )
     return total

@@ -1,8 +1,8 @@
 """Training runs that can be stopped and gone on with: checkpoints, schedules and a progress bar.
 
-A run is a folder with ``run.json`` (the step and what was measured) and the safetensors that it names: the nets'
-weights and the optimisers' moments. Every step draws its data and its noise from its own number, so that a run that
-was killed and gone on with gives the same losses as one that was not.
+A run is a folder with ``run.json`` (the step and what was measured) and the safetensors that it names: the
+nets' weights and the optimisers' moments. Every step draws its data and its noise from its own number, so
+that a run that was killed and gone on with gives the same losses as one that was not.
 """
 
 import json
@@ -104,7 +104,9 @@ def save(folder: Path, trainable: Trainable, step: int, measured: Mapping[str, f
     names = {}
     for name, module in trainable.modules().items():
         names[name] = f"{name}-{step}.safetensors"
-        save_file({key: value.contiguous() for key, value in module.state_dict().items()}, folder / names[name])
+        save_file(
+            {key: value.contiguous() for key, value in module.state_dict().items()}, folder / names[name]
+        )
     for name, optimizer in trainable.optimizers().items():
         key = f"{name}-moments"
         names[key] = f"{key}-{step}.safetensors"
@@ -159,7 +161,9 @@ def train(folder: Path, trainable: Trainable, plan: Plan) -> dict[str, float]:
         task = progress.add_task(folder.name, total=plan.steps, completed=first)
         for step in range(first, plan.steps):
             for name, value in trainable.step(step).items():
-                keep = 0.0 if name.startswith("check") else SHOWN_AVERAGE  # checks come seldom and count as they are
+                keep = (
+                    0.0 if name.startswith("check") else SHOWN_AVERAGE
+                )  # checks come seldom and count as they are
                 shown[name] = shown.get(name, value) * keep + value * (1 - keep)
             text = " ".join(f"{name} {value:.3f}" for name, value in shown.items())
             progress.update(task, advance=1, description=f"{folder.name} {text}")

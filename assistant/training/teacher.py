@@ -1,8 +1,8 @@
 """The teacher of the voice: hibari's graph opened up, so that style, pace and pitch can be set and are known.
 
-The graph gives per 12.5 ms the logarithms of three spectral envelopes (of the pulses, of noise and of a part with
-phases of its own) and the pitch, and the phonemes' durations. All that is changed is changed here, before synthesis,
-so that whatever learns from the sound knows exactly what was asked for.
+The graph gives per 12.5 ms the logarithms of three spectral envelopes (of the pulses, of noise and of a part
+with phases of its own) and the pitch, and the phonemes' durations. All that is changed is changed here,
+before synthesis, so that whatever learns from the sound knows exactly what was asked for.
 """
 
 from dataclasses import dataclass
@@ -133,7 +133,7 @@ def breath(tone: Floats) -> Floats:
 
 
 def pitch_at(f0_hz: Floats, samples: NDArray[np.int64]) -> Floats:
-    """Read a pitch curve at sample positions; between a voiced and an unvoiced frame the nearer one decides."""
+    """Read a pitch curve at sample positions; beside an unvoiced frame the nearer frame decides."""
     place = samples / TEACHER_HOP
     low = np.clip(np.floor(place).astype(np.int64), 0, len(f0_hz) - 1)
     high = np.minimum(low + 1, len(f0_hz) - 1)

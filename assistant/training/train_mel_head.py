@@ -1,4 +1,4 @@
-"""Recipe of the mel head: pronunciation, durations, energy, pitch and mel together, with the teacher's truth."""
+"""Recipe of the mel head: pronunciation, durations, energy, pitch and mel together, from the teacher."""
 
 import copy
 import random
@@ -60,7 +60,12 @@ class MelHeadRecipe:
     """Trains a mel head; see ``runs.train``."""
 
     def __init__(
-        self, config: MelHeadConfig, plan: MelHeadPlan, examples: list[Example], entries: list[Entry], device: torch.device
+        self,
+        config: MelHeadConfig,
+        plan: MelHeadPlan,
+        examples: list[Example],
+        entries: list[Entry],
+        device: torch.device,
     ) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self.entries, self.device = plan, entries, device
@@ -82,7 +87,9 @@ class MelHeadRecipe:
         """All losses of one batch."""
         scores = head.pronouncer(batch.spelled, batch.capitals, batch.states)
         x, summary = head.prosody.encode(batch.window, batch.word_styles, batch.states, batch.next_states)
-        memory, _ = head.prosody.memory(pad_sequence(summary.split(batch.words_per_sentence), batch_first=True))
+        memory, _ = head.prosody.memory(
+            pad_sequence(summary.split(batch.words_per_sentence), batch_first=True)
+        )
         memory = torch.cat([row[:count] for row, count in zip(memory, batch.words_per_sentence, strict=True)])
         prosody = head.prosody.decide(batch.window, x, memory)
 
@@ -115,7 +122,9 @@ class MelHeadRecipe:
         entries = rng.choices(self.entries, k=self.plan.lexicon_batch)
         spelled = spelling([("", entry.word, "") for entry in entries])
         capitals = torch.tensor([int(entry.capital) for entry in entries])
-        return pronunciation_loss(head.pronouncer(spelled, capitals, None), [entry.phones for entry in entries])
+        return pronunciation_loss(
+            head.pronouncer(spelled, capitals, None), [entry.phones for entry in entries]
+        )
 
     def step(self, number: int) -> dict[str, float]:
         """Take one step and give its losses."""
@@ -126,7 +135,15 @@ class MelHeadRecipe:
         with torch.autocast(self.device.type, torch.bfloat16):
             losses = self.losses(self.head, batch)
             losses["lexicon"] = self.words_alone(self.head, rng)
-        weights = {"phones": 0.5, "lexicon": 0.5, "spans": 1.0, "energy": 0.3, "pitch": 3.0, "voicing": 0.5, "mel": 1.5}
+        weights = {
+            "phones": 0.5,
+            "lexicon": 0.5,
+            "spans": 1.0,
+            "energy": 0.3,
+            "pitch": 3.0,
+            "voicing": 0.5,
+            "mel": 1.5,
+        }
         total = torch.stack([losses[name] * weight for name, weight in weights.items()]).sum()
         runs.set_rate(self.optimizer, plan.rate * runs.cosine(number, plan.steps))
         self.optimizer.zero_grad()
@@ -139,7 +156,7 @@ class MelHeadRecipe:
 
     @torch.no_grad()
     def check(self) -> dict[str, float]:
-        """Losses of the averaged net on sentences put aside, and the part of their words with a wrong phone."""
+        """Losses of the averaged net on sentences put aside, and the part of words with a wrong phone."""
         batch = lay_out(self.checks[:40])
         losses = {f"check_{name}": loss.item() for name, loss in self.losses(self.average, batch).items()}
         said = self.average.pronouncer.pronounce(batch.spelled, batch.capitals, batch.states)

@@ -125,7 +125,7 @@ class VocoderRecipe:
         return kept if self.critics is None else kept | {"critics": self.critic_optimizer}
 
     def speak(self, clip: Clip, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Run clips through mel and vocoder; gives made and real PCM of the judged part and the pitch net's output."""
+        """Run clips through mel and vocoder: made and real PCM of the judged part, the pitch net's output."""
         pcm, mel = clip.pcm.to(self.device), clip.mel
         if mel is None:
             with torch.no_grad():

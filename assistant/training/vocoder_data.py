@@ -1,7 +1,7 @@
 """Speech for the vocoder: sound with the true pitch of every hop, by one voice and by others bent out of it.
 
-A folder of shards: ``NNNN.safetensors`` holds ``pcm`` (int16, 24 kHz, utterances one after the other, each a whole
-number of hops) and ``f0`` (float16 Hz per hop, that of the hop's first sample, 0 where unvoiced).
+A folder of shards: ``NNNN.safetensors`` holds ``pcm`` (int16, 24 kHz, utterances one after the other, each a
+whole number of hops) and ``f0`` (float16 Hz per hop, that of the hop's first sample, 0 where unvoiced).
 """
 
 import random
@@ -35,7 +35,9 @@ def draw_manner(rng: random.Random) -> Manner:
     )
 
 
-def speak(teacher: Teacher, phonemes: str, rng: random.Random) -> tuple[NDArray[np.int16], NDArray[np.float16]]:
+def speak(
+    teacher: Teacher, phonemes: str, rng: random.Random
+) -> tuple[NDArray[np.int16], NDArray[np.float16]]:
     """Make one utterance: PCM, and pitch per hop."""
     manner = draw_manner(rng)
     bend = 2 ** rng.uniform(-0.75, 0.35) if rng.random() < OTHER_VOICES else 1.0
@@ -65,7 +67,10 @@ def make_corpus(folder: Path, texts: list[str], hours: float, seed: int = 0) -> 
                 for phonemes in teacher.phonemes(rng.choice(texts)):
                     if len(phonemes) > 2:
                         spoken.append(speak(teacher, phonemes, rng))
-            shard = {"pcm": np.concatenate([pcm for pcm, _ in spoken]), "f0": np.concatenate([f0 for _, f0 in spoken])}
+            shard = {
+                "pcm": np.concatenate([pcm for pcm, _ in spoken]),
+                "f0": np.concatenate([f0 for _, f0 in spoken]),
+            }
             save_file(shard, path)
             made_s += len(shard["f0"]) * MEL_HOP_LENGTH / SAMPLE_RATE
         number += 1

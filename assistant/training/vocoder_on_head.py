@@ -1,6 +1,7 @@
 """Clips whose mel frames are the mel head's own: what is blurred there, the vocoder learns to sound right.
 
-The head is led along the teacher's durations, pitch and energy, so that its frames lie exactly on the teacher's sound.
+The head is led along the teacher's durations, pitch and energy, so that its frames lie exactly on the
+teacher's sound.
 """
 
 import random
@@ -31,7 +32,8 @@ def led_frames(head: MelHead, batch: Batch) -> torch.Tensor:
     rows = torch.cat([stretch(prosody.features, batch.spans), places(batch.spans)], dim=-1)
     loud = stretch(unit_energy(batch.mel, batch.spans), batch.spans)
     columns = [
-        pad_sequence(flat.split(batch.frames_per_sentence), batch_first=True) for flat in (rows, batch.f0, loud)
+        pad_sequence(flat.split(batch.frames_per_sentence), batch_first=True)
+        for flat in (rows, batch.f0, loud)
     ]
     made, _ = head.frames.paint(*columns, batch.styles, head.frames.initial_state(len(batch.styles)).mel)
     return torch.cat([row[:count] for row, count in zip(made, batch.frames_per_sentence, strict=True)])

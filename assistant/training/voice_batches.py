@@ -12,8 +12,8 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from assistant.errors import WeightsError
-from assistant.model.speaking.prosody import Windows, windows
 from assistant.model.speaking.pronouncer import Spelling, spelling
+from assistant.model.speaking.prosody import Windows, windows
 from assistant.model.speaking.units import split_phones, unit_ids
 from audiocodec.numbers import MEL_HOP_LENGTH
 
@@ -81,7 +81,9 @@ def read_corpus(folder: Path) -> list[Example]:
                     f0=arrays["f0"][frame : frame + frames],
                     mel=arrays["mel"][frame : frame + frames],
                     hidden=arrays["hidden"][word : word + words],
-                    pcm=arrays["pcm"][frame * MEL_HOP_LENGTH : (frame + frames) * MEL_HOP_LENGTH] if "pcm" in arrays else None,
+                    pcm=arrays["pcm"][frame * MEL_HOP_LENGTH : (frame + frames) * MEL_HOP_LENGTH]
+                    if "pcm" in arrays
+                    else None,
                 )
             )
             unit, frame, word = unit + units, frame + frames, word + words
@@ -113,7 +115,9 @@ def lay_out(examples: list[Example]) -> Batch:
     styles = torch.tensor([example.style for example in examples])
 
     def joined(name: str) -> Tensor:
-        return torch.from_numpy(np.concatenate([getattr(example, name) for example in examples]).astype(np.float32))
+        return torch.from_numpy(
+            np.concatenate([getattr(example, name) for example in examples]).astype(np.float32)
+        )
 
     return Batch(
         spelled=spelling(letters),

@@ -1,7 +1,7 @@
 """Speech for the mel head: every sentence with its words, phones, durations, pitch, mel and hidden states.
 
-A folder of shards: ``NNNN.safetensors`` holds the arrays of all sentences one after the other, ``NNNN.jsonl`` one
-record a sentence.
+A folder of shards: ``NNNN.safetensors`` holds the arrays of all sentences one after the other,
+``NNNN.jsonl`` one record a sentence.
 """
 
 import json
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from assistant.model.speaking.normalize import ReaderState, Word, read
-from assistant.model.speaking.units import BOUNDARIES, START, VOWELS, CONSONANTS, unit_ids
+from assistant.model.speaking.units import BOUNDARIES, CONSONANTS, START, VOWELS, unit_ids
 from assistant.training.hidden_states import HiddenStates
 from assistant.training.teacher import MANNERS, Manner, Teacher, blend, pitch_at
 from assistant.training.vocoder_data import LEVEL
@@ -75,7 +75,9 @@ def spell_out(words: list[Word]) -> str:
     return text[:1].upper() + text[1:]
 
 
-def units_of(phonemes: str, durations: NDArray[np.int64], words: list[Word]) -> tuple[list[int], list[int], list[int]] | None:
+def units_of(
+    phonemes: str, durations: NDArray[np.int64], words: list[Word]
+) -> tuple[list[int], list[int], list[int]] | None:
     """Turn the teacher's characters and durations into units, durations and units per word.
 
     Gives nothing where the teacher's words are not ours.
@@ -117,7 +119,9 @@ class VoiceMaker:
     def __init__(self, states: HiddenStates, keep_sound: bool = False) -> None:
         self.teacher, self.states, self.mel, self.keep_sound = Teacher(), states, LogMel(), keep_sound
 
-    def make(self, sentence: Sentence, rng: random.Random) -> list[tuple[Record, dict[str, NDArray[np.generic]]]]:
+    def make(
+        self, sentence: Sentence, rng: random.Random
+    ) -> list[tuple[Record, dict[str, NDArray[np.generic]]]]:
         """Make all sentences of one text; what the teacher reads otherwise is left out."""
         words, _ = read(ReaderState(), sentence.text, last=True)
         if not words:
@@ -127,7 +131,9 @@ class VoiceMaker:
         pitch = 1.0 if rng.random() < 0.5 else 2 ** rng.uniform(-0.3, 0.3)
         rate = 1.0 if rng.random() < 0.4 else 2 ** rng.uniform(-0.55, 0.5)
         manner = MANNERS[STYLES[style]] if style else COLOURS.get(sentence.style, MANNERS["neutral"])
-        manner = Manner(manner.pitch * pitch, manner.spread, manner.rate * rate, manner.gain_db, manner.whispered)
+        manner = Manner(
+            manner.pitch * pitch, manner.spread, manner.rate * rate, manner.gain_db, manner.whispered
+        )
         made, first = [], 0
         for part in sentences(words):
             spoken = self.speak(part, manner, rng.randrange(2**31))
@@ -158,7 +164,9 @@ class VoiceMaker:
         borders = np.clip(borders, skip, end) - skip
         frames = int(borders[-1])
         first = skip * MEL_HOP_LENGTH  # frame t is centred at sample first + t * hop
-        padded = np.concatenate([np.zeros(MEL_HOP_LENGTH * 3, np.float32), done.audio * LEVEL, np.zeros(960, np.float32)])
+        padded = np.concatenate(
+            [np.zeros(MEL_HOP_LENGTH * 3, np.float32), done.audio * LEVEL, np.zeros(960, np.float32)]
+        )
         begin = first + 3 * MEL_HOP_LENGTH - 480
         piece = torch.from_numpy(padded[begin : begin + (frames + 3) * MEL_HOP_LENGTH].copy())[None]
         mel = self.mel(piece, self.mel.initial_state(1))[0][0, 3:]
@@ -176,7 +184,9 @@ class VoiceMaker:
         return units[2], arrays
 
 
-def make_corpus(folder: Path, maker: VoiceMaker, text: TrainingText, hours: float, seed: int = 0) -> Iterator[float]:
+def make_corpus(
+    folder: Path, maker: VoiceMaker, text: TrainingText, hours: float, seed: int = 0
+) -> Iterator[float]:
     """Speak drawn sentences until there are ``hours``; yields the hours so far after every shard.
 
     An interrupted run goes on after its last whole shard.

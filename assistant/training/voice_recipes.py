@@ -22,7 +22,7 @@ from assistant.training.train_mel_head import MelHeadPlan, MelHeadRecipe
 from assistant.training.train_vocoder import Clips, VocoderPlan, VocoderRecipe
 from assistant.training.vocoder_on_head import HeadClips
 from assistant.training.voice_batches import lexicon, read_corpus
-from assistant.training.voice_text import VOICE, TrainingText, test_sentences
+from assistant.training.voice_text import VOICE, TrainingText, sentences_put_aside
 from assistant.weights import store
 from audiocodec.vocoder import SourceFilterVocoder, VocoderConfig
 
@@ -64,12 +64,16 @@ def pronunciations() -> dict[str, str]:
 
 def rare_words() -> list[str]:
     """Plain words of the lexicon."""
-    return sorted(word for word in pronunciations() if word.isascii() and word.isalpha() and word.islower() and 3 <= len(word) <= 14)
+    return sorted(
+        word
+        for word in pronunciations()
+        if word.isascii() and word.isalpha() and word.islower() and 3 <= len(word) <= 14
+    )
 
 
 def write_test_list() -> None:
     """Write data/voice/test.txt."""
-    (VOICE / "test.txt").write_text("\n".join(test_sentences(rare_words())) + "\n", encoding="utf-8")
+    (VOICE / "test.txt").write_text("\n".join(sentences_put_aside(rare_words())) + "\n", encoding="utf-8")
 
 
 def make_data(hours: float, vocoder_hours: float, threads: int) -> None:
@@ -87,7 +91,9 @@ def make_data(hours: float, vocoder_hours: float, threads: int) -> None:
             progress.update(task, completed=done)
         task = progress.add_task("speech kept with its sound", total=FINISH_HOURS)
         maker.keep_sound = True
-        for done in voice_data.make_corpus(corpus("finish"), maker, TrainingText(rare_words()), FINISH_HOURS, seed=1):
+        for done in voice_data.make_corpus(
+            corpus("finish"), maker, TrainingText(rare_words()), FINISH_HOURS, seed=1
+        ):
             progress.update(task, completed=done)
 
 
@@ -119,4 +125,5 @@ def write_weights(out: Path, head_run: str, vocoder_run: str) -> str:
     vocoder_steps = runs.load_module(RUNS / vocoder_run, "average", vocoder)
     save_voice(out, head, vocoder)
     sizes = [sum(p.numel() for p in net.parameters()) / 1e6 for net in (head, vocoder)]
-    return f"{out}: mel head {sizes[0]:.2f} M parameters, {head_steps} steps; vocoder {sizes[1]:.2f} M, {vocoder_steps} steps"
+    head_text = f"mel head {sizes[0]:.2f} M parameters, {head_steps} steps"
+    return f"{out}: {head_text}; vocoder {sizes[1]:.2f} M, {vocoder_steps} steps"

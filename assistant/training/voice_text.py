@@ -34,7 +34,10 @@ def answers(test: bool) -> list[Sentence]:
         assert isinstance(turns, list)
         for turn in turns:
             asks = turn.get("ask") or [""]
-            found += [Sentence(punctuated(text), asks[0], turn.get("style", "neutral")) for text in turn.get("answer", ())]
+            found += [
+                Sentence(punctuated(text), asks[0], turn.get("style", "neutral"))
+                for text in turn.get("answer", ())
+            ]
     return found
 
 
@@ -44,7 +47,11 @@ def asks(test: bool) -> list[Sentence]:
     for record in dialogues(test):
         turns = record["turns"]
         assert isinstance(turns, list)
-        found += [Sentence(punctuated(text[:1].upper() + text[1:])) for turn in turns for text in turn.get("ask", ())]
+        found += [
+            Sentence(punctuated(text[:1].upper() + text[1:]))
+            for turn in turns
+            for text in turn.get("ask", ())
+        ]
     return found
 
 
@@ -84,7 +91,20 @@ class Templates:
 
 def number(slot: str, rng: random.Random) -> str:
     """Write a number, date, time or amount."""
-    months = "January February March April May June July August September October November December".split()
+    months = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ]
     size = 10 ** rng.uniform(3, 9)
     whole = int(size) if rng.random() < 0.5 else int(size) // 1000 * 1000
     made = {
@@ -102,7 +122,9 @@ def number(slot: str, rng: random.Random) -> str:
             rng.randint(1, 12), rng.choice((0, 15, 30, 45, rng.randint(0, 59)))
         ),
         "date": lambda: f"{rng.choice(months)} {rng.randint(1, 31)}, {rng.randint(1900, 2030)}",
-        "money": lambda: rng.choice("$$$£€") + rng.choice((f"{rng.randint(1, 999)}", f"{rng.uniform(1, 200):.2f}")),
+        "money": lambda: (
+            rng.choice("$$$£€") + rng.choice((f"{rng.randint(1, 999)}", f"{rng.uniform(1, 200):.2f}"))
+        ),
         "phone": lambda: f"{rng.randint(200, 999)}-{rng.randint(0, 9999):04d}",
         "fraction": lambda: rng.choice(("1/2", "1/3", "2/3", "1/4", "3/4", "1/8")),
         "number": lambda: str(rng.choice((rng.randint(0, 100), rng.randint(100, 10_000)))),
@@ -128,7 +150,7 @@ class TrainingText:
         return self.templates.sentence(rng) if kind == 3 else rng.choice(self.sources[kind])
 
 
-def test_sentences(words: list[str], seed: int = 2026) -> list[str]:
+def sentences_put_aside(words: list[str], seed: int = 2026) -> list[str]:
     """Make the 200 sentences that no training sees."""
     rng = random.Random(seed)
     short = [s.text for s in answers(test=True) if len(s.text) <= 160]
@@ -142,4 +164,12 @@ def test_sentences(words: list[str], seed: int = 2026) -> list[str]:
     long = [f"{a} {b} {c}" for a, b, c in (rng.sample(short, 3) for _ in range(8))]
     brief = rng.sample([text for text in short if len(text) < 26], 12)
     rest = [s.text for s in rng.sample(asks(test=True), 20)]
-    return [*rng.sample(short, 50), *numbered, *(s.text for s in rng.sample(facts(test=True), 50)), *rare, *long, *brief, *rest]
+    return [
+        *rng.sample(short, 50),
+        *numbered,
+        *(s.text for s in rng.sample(facts(test=True), 50)),
+        *rare,
+        *long,
+        *brief,
+        *rest,
+    ]

@@ -1,6 +1,7 @@
 """Causal convolution over frames and the block that the vocoder and the mel decoder are built of.
 
-Weights live in the modules; history travels in explicit states, so that one set of weights serves many streams.
+Weights live in the modules; history travels in explicit states, so that one set of weights serves many
+streams.
 """
 
 from dataclasses import dataclass
@@ -34,15 +35,17 @@ class CausalDepthwiseConv(nn.Module):
         """Map (B, T, C) to (B, T, C) and return the state for the next call."""
         padded = torch.cat([state.tail.to(x.dtype), x], dim=1)
         # A two-dimensional convolution one row high takes the channels-last path, four times faster on a CPU.
-        y = functional.conv2d(padded.transpose(1, 2).unsqueeze(2), self.weight, self.bias, groups=self.channels)
+        y = functional.conv2d(
+            padded.transpose(1, 2).unsqueeze(2), self.weight, self.bias, groups=self.channels
+        )
         return y.squeeze(2).transpose(1, 2), ConvState(padded[:, padded.shape[1] - self.kernel + 1 :])
 
 
 class ConvBlock(nn.Module):
     """Depth-wise convolution, normalisation, two linear maps, residual.
 
-    Source: Liu et al. 2022, A ConvNet for the 2020s, arXiv 2201.03545; in one dimension as in Siuzdak 2023, Vocos,
-    arXiv 2306.00814; made causal.
+    Source: Liu et al. 2022, A ConvNet for the 2020s, arXiv 2201.03545; in one dimension as in Siuzdak 2023,
+    Vocos, arXiv 2306.00814; made causal.
     """
 
     def __init__(self, channels: int, hidden: int, kernel: int) -> None:

@@ -17,8 +17,8 @@ SILENCE = math.log(LOG_FLOOR)  # the value of a mel bin in silence
 def mel_filters(n_freqs: int, n_mels: int, sample_rate: int) -> Tensor:
     """Make triangular mel filters on the HTK scale from 0 Hz to half the sample rate, (n_freqs, n_mels).
 
-    Source: the same values as torchaudio.functional.melscale_fbanks with norm=None and mel_scale="htk", so that
-    public Vocos checkpoints see what they were trained on.
+    Source: the same values as torchaudio.functional.melscale_fbanks with norm=None and mel_scale="htk", so
+    that public Vocos checkpoints see what they were trained on.
     """
     top = sample_rate / 2
     freqs = torch.linspace(0, top, n_freqs, dtype=torch.float64)

@@ -1,7 +1,8 @@
 """Public Vocos checkpoints behind the vocoder's interface, for those who have them.
 
-A stock Vocos is not causal and hops by 256 samples. It is run again over a stretch of frames around what is new, and
-the frames are put on its grid by straight lines; 16 of ours are 15 of its own. Package ``vocos`` is imported only here.
+A stock Vocos is not causal and hops by 256 samples. It is run again over a stretch of frames around what is
+new, and the frames are put on its grid by straight lines; 16 of ours are 15 of its own. Package ``vocos`` is
+imported only here.
 
 Source: Siuzdak 2023, Vocos, arXiv 2306.00814; checkpoints such as charactr/vocos-mel-24khz (MIT).
 """
@@ -54,9 +55,11 @@ class PublicVocos:
     def synthesize(
         self, mel: Tensor, state: PublicVocosState, f0_hz: Tensor | None = None
     ) -> tuple[Tensor, PublicVocosState]:
-        """Map mel (B, n, N_MELS) to PCM (B, n * MEL_HOP_LENGTH), later by LOOK_AHEAD hops; pitch is not used."""
+        """Map mel (B, n, N_MELS) to PCM (B, n * MEL_HOP_LENGTH), LOOK_AHEAD hops later; no use for pitch."""
         kept = torch.cat([state.mel, mel], dim=1)
-        begin = state.given - LOOK_AHEAD - state.first  # the first wanted hop, counted from the first kept frame
+        begin = (
+            state.given - LOOK_AHEAD - state.first
+        )  # the first wanted hop, counted from the first kept frame
         count = mel.shape[1]
         pcm = self._decode(kept)[:, begin * MEL_HOP_LENGTH :][:, : count * MEL_HOP_LENGTH]
         given = state.given + count
@@ -90,7 +93,7 @@ def load_public_vocos(folder: Path) -> PublicVocos:
     if safe.exists():
         weights = load_file(safe)
     else:
-        path = folder / "pytorch_model.bin"
-        weights = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  # published only so; tensors only
+        path = folder / "pytorch_model.bin"  # the only form in which they are published
+        weights = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  # tensors only
     model.load_state_dict(weights)
     return PublicVocos(model)

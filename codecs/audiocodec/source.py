@@ -1,4 +1,4 @@
-"""Excitation for the vocoder: a band-limited pulse train from a pitch curve, and noise from a seed and a position."""
+"""Excitation for the vocoder: band-limited pulses from a pitch curve, noise from a seed and a position."""
 
 import math
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ def initial_pulse_state(batch: int, device: torch.device) -> PulseState:
 def pulses(f0_hz: Tensor, state: PulseState) -> tuple[Tensor, PulseState]:
     """Turn pitch per frame into samples: all harmonics below TOP_HZ with amplitude 1 and phase 0.
 
-    Within hop t the pitch goes in a straight line from that of frame t - 1 to that of frame t; where one of them is
-    unvoiced the other one's holds; where both are, there is silence.
+    Within hop t the pitch goes in a straight line from that of frame t - 1 to that of frame t; where one of
+    them is unvoiced the other one's holds; where both are, there is silence.
 
     Args:
         f0_hz: (B, T), 0 where unvoiced.
@@ -65,8 +65,8 @@ def noise(seeds: Tensor, first_hop: Tensor, hops: int) -> Tensor:
 
     ``seeds`` and ``first_hop`` are (B,) int64.
 
-    A counter-based generator (two rounds of an integer mix over the sample's index) feeds a sum of four uniform
-    values; cutting a stream elsewhere gives the same samples.
+    A counter-based generator (two rounds of an integer mix over the sample's index) feeds a sum of four
+    uniform values; cutting a stream elsewhere gives the same samples.
     """
     index = first_hop[:, None] * MEL_HOP_LENGTH + torch.arange(hops * MEL_HOP_LENGTH, device=seeds.device)
     x = (index & 0xFFFFFFFF) ^ ((seeds[:, None] * 0x9E3779B1) & 0xFFFFFFFF)

@@ -1,15 +1,16 @@
 """Causal vocoder: log mel to sound, with two mel frames of look-ahead.
 
-A small causal net reads the mel frames and gives, for each, the pitch and two filters. One shapes a pulse train of
-that pitch, the other shapes noise; short inverse Fourier transforms overlap-add to sound. The excitation carries the
-fine structure, so the net has only envelopes to learn and needs little training and little time.
+A small causal net reads the mel frames and gives, for each, the pitch and two filters. One shapes a pulse
+train of that pitch, the other shapes noise; short inverse Fourier transforms overlap-add to sound. The
+excitation carries the fine structure, so the net has only envelopes to learn and needs little training and
+little time.
 
-Frame t's transform covers two hops around the centre of mel frame t (see mel.py), so a hop of sound is complete when
-the second mel frame after its own has come. ``VOCODER_DELAY`` hops of a stream's first output are therefore lead-in
-and carry no sound; a stream is ended by feeding as many frames of silence.
+Frame t's transform covers two hops around the centre of mel frame t (see mel.py), so a hop of sound is
+complete when the second mel frame after its own has come. ``VOCODER_DELAY`` hops of a stream's first output
+are therefore lead-in and carry no sound; a stream is ended by feeding as many frames of silence.
 
-Source: the source-filter idea in Engel et al. 2020, DDSP, arXiv 2001.04643; blocks and inverse-STFT head as in
-Siuzdak 2023, Vocos, arXiv 2306.00814.
+Source: the source-filter idea in Engel et al. 2020, DDSP, arXiv 2001.04643; blocks and inverse-STFT head as
+in Siuzdak 2023, Vocos, arXiv 2306.00814.
 """
 
 from dataclasses import dataclass
@@ -76,12 +77,14 @@ class VocoderState:
 
 
 class PitchNet(nn.Module):
-    """Pitch and voicing from log mel, causal; frame t's pitch is that at the end of its hop's middle window."""
+    """Pitch and voicing from log mel, causal; frame t gives the pitch one hop after its centre."""
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
         self.enter = nn.Linear(N_MELS, config.pitch_channels)
-        self.stack = ConvStack(config.pitch_layers, config.pitch_channels, 2 * config.pitch_channels, config.kernel)
+        self.stack = ConvStack(
+            config.pitch_layers, config.pitch_channels, 2 * config.pitch_channels, config.kernel
+        )
         self.leave = nn.Linear(config.pitch_channels, 2)
 
     def forward(self, mel: Tensor, state: tuple[ConvState, ...]) -> tuple[Tensor, tuple[ConvState, ...]]:
@@ -127,7 +130,9 @@ class SourceFilterVocoder(nn.Module):
             overlap=torch.zeros(batch, MEL_HOP_LENGTH, device=device),
         )
 
-    def forward(self, mel: Tensor, state: VocoderState, f0_hz: Tensor | None) -> tuple[Tensor, Tensor, VocoderState]:
+    def forward(
+        self, mel: Tensor, state: VocoderState, f0_hz: Tensor | None
+    ) -> tuple[Tensor, Tensor, VocoderState]:
         """Map mel (B, T, N_MELS) to sound.
 
         Args:
@@ -136,14 +141,17 @@ class SourceFilterVocoder(nn.Module):
             f0_hz: (B, T) pitch, 0 where unvoiced; ``None`` lets the vocoder find it in the mel frames.
 
         Returns:
-            PCM (B, T * MEL_HOP_LENGTH) delayed by VOCODER_DELAY hops; the pitch net's output (B, T, 2); next state.
+            PCM (B, T * MEL_HOP_LENGTH) delayed by VOCODER_DELAY hops; the pitch net's output (B, T, 2); next
+            state.
         """
         if mel.dim() != 3 or mel.shape[-1] != N_MELS:
             raise ValueError(f"mel frames of shape (B, T, {N_MELS}) are needed, got {tuple(mel.shape)}")
         scaled = (mel - MEL_CENTRE) / MEL_SPREAD
         heard, pitch_state = self.pitch(scaled, state.pitch)
         if f0_hz is None:
-            f0_hz = torch.where(heard[..., 1] > 0, PITCH_REFERENCE_HZ * torch.exp2(heard[..., 0].float()), 0.0)
+            f0_hz = torch.where(
+                heard[..., 1] > 0, PITCH_REFERENCE_HZ * torch.exp2(heard[..., 0].float()), 0.0
+            )
         voiced = (f0_hz > LOWEST_HZ).to(scaled.dtype)
         height = torch.log2(f0_hz.clamp_min(LOWEST_HZ) / PITCH_REFERENCE_HZ).to(scaled.dtype) * voiced
         y = self.enter(torch.cat([scaled, height[..., None], voiced[..., None]], dim=-1))
@@ -197,5 +205,7 @@ def vocode(vocoder: "Vocoder[StateT]", mel: Tensor, f0_hz: Tensor | None = None,
     pad = mel.new_full((mel.shape[0], vocoder.delay_frames, mel.shape[2]), SILENCE)
     if f0_hz is not None:
         f0_hz = torch.cat([f0_hz, f0_hz.new_zeros(f0_hz.shape[0], vocoder.delay_frames)], dim=1)
-    pcm, _ = vocoder.synthesize(torch.cat([mel, pad], dim=1), vocoder.initial_state(mel.shape[0], seed), f0_hz)
+    pcm, _ = vocoder.synthesize(
+        torch.cat([mel, pad], dim=1), vocoder.initial_state(mel.shape[0], seed), f0_hz
+    )
     return pcm[:, vocoder.delay_frames * MEL_HOP_LENGTH :]

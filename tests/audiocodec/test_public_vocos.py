@@ -1,7 +1,5 @@
 """Public Vocos checkpoints through the vocoder's interface, with a small random one."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -30,7 +28,9 @@ def vocos(tmp_path_factory: pytest.TempPathFactory) -> PublicVocos:
     (folder / "config.yaml").write_text(CONFIG)
     torch.manual_seed(0)
     model = package.Vocos.from_hparams(str(folder / "config.yaml"))
-    save_file({name: value.clone() for name, value in model.state_dict().items()}, folder / "model.safetensors")
+    save_file(
+        {name: value.clone() for name, value in model.state_dict().items()}, folder / "model.safetensors"
+    )
     return load_public_vocos(folder)
 
 

@@ -15,14 +15,43 @@ from assistant.model.speaking.normalize import ReaderState, read
 Audio = NDArray[np.float32]
 LISTEN_RATE = 16_000  # Hz
 SAME = {
-    "alright": "all right", "ok": "okay", "cannot": "can not", "anymore": "any more", "grey": "gray", "colour": "color",
-    "favourite": "favorite", "neighbour": "neighbor", "centre": "center", "theatre": "theater", "metre": "meter",
-    "metres": "meters", "litre": "liter", "litres": "liters", "realise": "realize", "organise": "organize",
-    "recognise": "recognize", "cosy": "cozy", "mum": "mom", "til": "till", "miz": "ms", "missus": "mrs",
-    "cheque": "check", "aeroplane": "airplane", "colours": "colors", "flavour": "flavor", "honour": "honor",
-    "neighbours": "neighbors", "kilometre": "kilometer", "kilometres": "kilometers", "centimetre": "centimeter",
-    "centimetres": "centimeters", "tyre": "tire", "plough": "plow", "storey": "story", "travelling": "traveling",
-}  # fmt: skip
+    "alright": "all right",
+    "ok": "okay",
+    "cannot": "can not",
+    "anymore": "any more",
+    "grey": "gray",
+    "colour": "color",
+    "favourite": "favorite",
+    "neighbour": "neighbor",
+    "centre": "center",
+    "theatre": "theater",
+    "metre": "meter",
+    "metres": "meters",
+    "litre": "liter",
+    "litres": "liters",
+    "realise": "realize",
+    "organise": "organize",
+    "recognise": "recognize",
+    "cosy": "cozy",
+    "mum": "mom",
+    "til": "till",
+    "miz": "ms",
+    "missus": "mrs",
+    "cheque": "check",
+    "aeroplane": "airplane",
+    "colours": "colors",
+    "flavour": "flavor",
+    "honour": "honor",
+    "neighbours": "neighbors",
+    "kilometre": "kilometer",
+    "kilometres": "kilometers",
+    "centimetre": "centimeter",
+    "centimetres": "centimeters",
+    "tyre": "tire",
+    "plough": "plow",
+    "storey": "story",
+    "travelling": "traveling",
+}
 
 
 def comparable(text: str) -> list[str]:
@@ -66,7 +95,9 @@ def resplit(words: list[str], like: list[str]) -> list[str]:
     index = 0
     while index < len(words):
         pair = "".join(words[index : index + 2])
-        cut = next((i for i in range(1, len(words[index])) if {words[index][:i], words[index][i:]} <= known), 0)
+        cut = next(
+            (i for i in range(1, len(words[index])) if {words[index][:i], words[index][i:]} <= known), 0
+        )
         if index + 1 < len(words) and pair in known and not set(words[index : index + 2]) <= known:
             out.append(pair)
             index += 1
@@ -117,7 +148,12 @@ class Whisper:
         """Transcribe mono sound at 24 kHz."""
         audio = soxr.resample(pcm, 24_000, LISTEN_RATE)
         found, _ = self.model.transcribe(
-            audio, language="en", beam_size=1, temperature=0.0, condition_on_previous_text=False, without_timestamps=True
+            audio,
+            language="en",
+            beam_size=1,
+            temperature=0.0,
+            condition_on_previous_text=False,
+            without_timestamps=True,
         )
         return " ".join(segment.text for segment in found).strip()
 

@@ -66,7 +66,7 @@ class FrameNet(nn.Module):
     def paint(
         self, features: Tensor, f0_hz: Tensor, energy: Tensor, styles: Tensor, state: tuple[ConvState, ...]
     ) -> tuple[Tensor, tuple[ConvState, ...]]:
-        """Map features (B, T, ...), pitch (B, T; 0 where unvoiced), energy (B, T) and styles (B,) to log mel."""
+        """Map features (B, T, ...), pitch (B, T; 0: unvoiced), energy (B, T), styles (B,) to log mel."""
         voiced = (f0_hz > LOWEST_HZ).to(features.dtype)
         height = torch.log2(f0_hz.clamp_min(LOWEST_HZ) / PITCH_REFERENCE_HZ).to(features.dtype) * voiced
         loud = ((energy - ENERGY_CENTRE) / ENERGY_SPREAD).to(features.dtype)

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class WindowBlock(nn.Module):
-    """ConvNeXt block over a short window that is always seen whole (a word with its neighbours); not causal."""
+    """ConvNeXt block over a short window that is seen whole (a word with its neighbours); not causal."""
 
     def __init__(self, channels: int, hidden: int, kernel: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class WindowBlock(nn.Module):
 
 
 class TokenState(nn.Module):
-    """Reads the transformer: the embedding and the hidden state of a token, each normalised, to one vector."""
+    """Reads the transformer: embedding and hidden state of a token, each normalised, to one vector."""
 
     def __init__(self, model_width: int, width: int) -> None:
         super().__init__()

@@ -26,7 +26,9 @@ def save_voice(path: Path, head: MelHead, vocoder: SourceFilterVocoder) -> None:
     tensors |= {f"vocoder.{name}": value.half() for name, value in vocoder.state_dict().items()}
     sizes = {"head": asdict(head.config), "vocoder": asdict(vocoder.config)}
     save_file(
-        {name: value.contiguous() for name, value in tensors.items()}, path, {"kind": KIND, "sizes": json.dumps(sizes)}
+        {name: value.contiguous() for name, value in tensors.items()},
+        path,
+        {"kind": KIND, "sizes": json.dumps(sizes)},
     )
 
 
@@ -37,7 +39,9 @@ def load_voice(path: Path = VOICE) -> tuple[MelHead, SourceFilterVocoder]:
         WeightsError: the file is missing, damaged or of another kind, or a tensor does not fit.
     """
     if not path.is_file():
-        raise WeightsError(f"no voice at {path}: train one with `vivavoce train mel-head` and `vivavoce train vocoder`")
+        raise WeightsError(
+            f"no voice at {path}: train one with `vivavoce train mel-head` and `vivavoce train vocoder`"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
@@ -48,9 +52,14 @@ def load_voice(path: Path = VOICE) -> tuple[MelHead, SourceFilterVocoder]:
         raise WeightsError(f"{path} is {about.get('kind', 'no voice')}, must be {KIND}")
     try:
         sizes = json.loads(about["sizes"])
-        head, vocoder = MelHead(MelHeadConfig(**sizes["head"])), SourceFilterVocoder(VocoderConfig(**sizes["vocoder"]))
+        head, vocoder = (
+            MelHead(MelHeadConfig(**sizes["head"])),
+            SourceFilterVocoder(VocoderConfig(**sizes["vocoder"])),
+        )
         for prefix, module in (("head.", head), ("vocoder.", vocoder)):
-            own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            own = {
+                name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)
+            }
             module.load_state_dict(own)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).replace("\n", " ")

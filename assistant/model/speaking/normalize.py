@@ -1,8 +1,8 @@
 """Written text to spoken words, as it comes.
 
-A written token (what stands between spaces) is turned into words when the token after it is known, because "5" is
-said otherwise before "pm" than before "apples"; plain words do not wait. The result does not depend on how the text
-was cut into pieces.
+A written token (what stands between spaces) is turned into words when the token after it is known, because
+"5" is said otherwise before "pm" than before "apples"; plain words do not wait. The result does not depend
+on how the text was cut into pieces.
 """
 
 import re
@@ -16,9 +16,22 @@ PLAIN = re.compile(r"[A-Za-z]+(?:['’][A-Za-z]+)?[,;:!?]*$|[a-z]+\.$")
 LONGEST_TOKEN = 200  # characters; what has no spaces for longer is cut
 WORD_BEGINS = re.compile(r"[$£€]?[A-Za-z0-9]")
 MARK_OF = {
-    ",": ",", ";": ",", ":": ",", ".": ".", "!": "!", "?": "?", "…": ".", "—": ",", "–": ",", ")": ",", "]": ",",
-    "。": ".", "，": ",", "！": "!", "？": "?",
-}  # fmt: skip
+    ",": ",",
+    ";": ",",
+    ":": ",",
+    ".": ".",
+    "!": "!",
+    "?": "?",
+    "…": ".",
+    "—": ",",
+    "–": ",",
+    ")": ",",
+    "]": ",",
+    "。": ".",
+    "，": ",",
+    "！": "!",
+    "？": "?",
+}
 ENDS = frozenset(".!?")
 NEED_NEXT = frozenset({*TITLES, *SHORT, *ALWAYS_SHORT, "st", "no"})  # short forms that look like plain words
 

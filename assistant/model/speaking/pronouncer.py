@@ -1,8 +1,8 @@
 """Spelling to phones: the assistant's own net, taught from a lexicon and from sentences.
 
-Every letter of a word gets three places; each place holds a phone or nothing, and the phones in order are how the
-word is said. The transformer's states tell apart what is spelled alike ("read", "lead"); the neighbouring letters
-tell "the" before a vowel.
+Every letter of a word gets three places; each place holds a phone or nothing, and the phones in order are
+how the word is said. The transformer's states tell apart what is spelled alike ("read", "lead"); the
+neighbouring letters tell "the" before a vowel.
 
 Source: alignment without labels as in Graves et al. 2006, Connectionist temporal classification.
 """

@@ -1,7 +1,8 @@
 """Phones to how they are said: durations, pitch and energy, word by word with one word of look-ahead.
 
-A word is always read in the same window: the last units of the word before it, its own, the first of the next. What
-was said earlier in the sentence comes through a recurrent state. So the result is the same however the text came in.
+A word is always read in the same window: the last units of the word before it, its own, the first of the
+next. What was said earlier in the sentence comes through a recurrent state. So the result is the same
+however the text came in.
 """
 
 from collections.abc import Sequence

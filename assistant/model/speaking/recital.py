@@ -20,7 +20,9 @@ FIRST_BLOCK, BLOCK = 6, 32  # tokens read at once: few at first, so that the voi
 SHAPE = CacheShape(window=512, sinks=4, rewind=0)
 
 
-def token_states(decoder: Decoder, ids: list[int], layer: int, prompt: list[int]) -> Iterator[tuple[int, Tensor]]:
+def token_states(
+    decoder: Decoder, ids: list[int], layer: int, prompt: list[int]
+) -> Iterator[tuple[int, Tensor]]:
     """Give each token of a text with its embedding and hidden state, (2 * D,), block by block."""
     cache = decoder.new_cache(SHAPE)
     decoder.prefill(cache, torch.tensor(prompt))

@@ -1,7 +1,8 @@
 """Text and token states in, sound out, while the text is still being produced.
 
-A word is spoken when the word after it is known. Everything that a stream carries is in ``SpeakerState``, which is
-returned anew, so that states can be kept, forked and dropped at will; how the text was cut into pieces changes nothing.
+A word is spoken when the word after it is known. Everything that a stream carries is in ``SpeakerState``,
+which is returned anew, so that states can be kept, forked and dropped at will; how the text was cut into
+pieces changes nothing.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,9 @@ from audiocodec.vocoder import PITCH_REFERENCE_HZ, SourceFilterVocoder, VocoderS
 RATES = (0.5, 2.0)
 PITCHES = (0.6, 1.6)
 VOLUMES = (0.0, 4.0)
-LEAD_HOPS = 1  # mel frame t of the head is centred at its hop's first sample, one hop later than the vocoder counts
+LEAD_HOPS = (
+    1  # mel frame t of the head is centred at its hop's first sample, one hop later than the vocoder counts
+)
 LONGEST_UNIT_FRAMES = 120
 SENTENCE_PAUSE_FRAMES = 12  # silence between two sentences, besides what each ends and begins with
 
@@ -81,7 +84,9 @@ class SpeakerState:
 
     manner: Manner
     reader: ReaderState
-    ends: tuple[tuple[int, Tensor], ...]  # text positions at which tokens end, with their states, oldest first
+    ends: tuple[
+        tuple[int, Tensor], ...
+    ]  # text positions at which tokens end, with their states, oldest first
     length: int  # characters taken in
     last: str  # letters of the word spoken last
     waiting: tuple[Known, ...]
@@ -104,7 +109,12 @@ class Speaker:
         return self.head.config.layer
 
     def initial_state(
-        self, style: str = "neutral", rate: float = 1.0, pitch: float = 1.0, volume: float = 1.0, seed: int = 0
+        self,
+        style: str = "neutral",
+        rate: float = 1.0,
+        pitch: float = 1.0,
+        volume: float = 1.0,
+        seed: int = 0,
     ) -> SpeakerState:
         """State before the first character.
 
@@ -126,7 +136,7 @@ class Speaker:
         return SpeakerState(manner, ReaderState(), (), 0, "", (), None, vocoder, False, lead)
 
     def token_state(self, embedding: Tensor, hidden: Tensor) -> Tensor:
-        """Join what ``push`` wants: a token's embedding (D,) and the transformer's output (D,) at ``layer``."""
+        """Join what ``push`` wants: a token's embedding (D,) and the output (D,) of ``layer``."""
         return torch.cat([embedding.float(), hidden.float()], dim=-1)
 
     @torch.inference_mode()
@@ -152,7 +162,9 @@ class Speaker:
         pieces, state = self._speak(self._know(state, words), last=True)
         if state.started:
             silence = self._silence(self.vocoder.delay_frames)
-            pcm, vocoder = self.vocoder.synthesize(silence, state.vocoder, silence.new_zeros(silence.shape[:2]))
+            pcm, vocoder = self.vocoder.synthesize(
+                silence, state.vocoder, silence.new_zeros(silence.shape[:2])
+            )
             tail = pcm[:, : LEAD_HOPS * MEL_HOP_LENGTH] * state.manner.volume
             pieces.append(Piece(silence[0, :0], tail[0], state.length))
         return pieces

@@ -99,10 +99,30 @@ def abbreviation(core: str, context: Context) -> Said | None:
 
 
 SHORT_CAPITAL = frozenset(
-    "jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun".split()
+    [
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+        "mon",
+        "tue",
+        "wed",
+        "thu",
+        "fri",
+        "sat",
+        "sun",
+    ]
 )
 COMMON_WORDS = frozenset(
-    "sun sat mar wed max min fig ch mon est inc".split()
+    ["sun", "sat", "mar", "wed", "max", "min", "fig", "ch", "mon", "est", "inc"]
 )  # also whole words at a sentence's end
 
 
@@ -142,7 +162,7 @@ def with_digits(core: str, context: Context) -> tuple[list[str], str]:
     if re.fullmatch(NUMBER, core):
         if MONTH.match(context.before) and len(core) <= 2:
             return say.ordinal(core), mark
-        if MONTH.match(after) and len(core) <= 2 and not context.before.lower() == "the":
+        if MONTH.match(after) and len(core) <= 2 and context.before.lower() != "the":
             return ["the", *say.ordinal(core), "of"], mark
         if re.fullmatch(r"\d{7,}", core) or re.fullmatch(r"0\d+", core):
             return say.digits(core), mark
@@ -227,7 +247,7 @@ def spell(core: str) -> list[str]:
 
 
 def name_of(char: str) -> list[str]:
-    """Say a letter of another alphabet by its name where it has a short one (Greek), else as its Latin base."""
+    """Say a letter of another alphabet by its name if it has a short one (Greek), else as its Latin base."""
     base = unicodedata.normalize("NFKD", char)[0]
     if base.isascii() and base.isalpha():
         return [base.upper()]

@@ -1,7 +1,7 @@
 """The sounds that the voice is made of: phones with their stress, and the boundaries between words.
 
-Phones are written in the alphabet of the misaki lexicon (Apache-2.0): one character each, diphthongs and affricates as
-capitals and ligatures ("O" as in go, "ʧ" as in chin, "T" the flap in butter).
+Phones are written in the alphabet of the misaki lexicon (Apache-2.0): one character each, diphthongs and
+affricates as capitals and ligatures ("O" as in go, "ʧ" as in chin, "T" the flap in butter).
 """
 
 CONSONANTS = "bdfhjklmnpstvwzɡŋɹʃʒðθʤʧT"

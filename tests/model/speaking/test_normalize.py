@@ -7,10 +7,22 @@ import pytest
 from assistant.model.speaking.normalize import ReaderState, Word, read
 
 SAID = [
-    ("It costs $3.50, or £1,200 in all.", "it costs three dollars and fifty cents, or one thousand two hundred pounds in all."),
-    ("Meet Dr. Smith at 7:30 pm on March 3, 2024!", "meet doctor smith at seven thirty P M on march third, twenty twenty four!"),
-    ("In 1984 there were 1,250 people; 5% left.", "in nineteen eighty four there were one thousand two hundred fifty people, five percent left."),
-    ("St. Mary's St. is 5 km away (about 3 miles).", "saint mary's street is five kilometers away, about three miles."),
+    (
+        "It costs $3.50, or £1,200 in all.",
+        "it costs three dollars and fifty cents, or one thousand two hundred pounds in all.",
+    ),
+    (
+        "Meet Dr. Smith at 7:30 pm on March 3, 2024!",
+        "meet doctor smith at seven thirty P M on march third, twenty twenty four!",
+    ),
+    (
+        "In 1984 there were 1,250 people; 5% left.",
+        "in nineteen eighty four there were one thousand two hundred fifty people, five percent left.",
+    ),
+    (
+        "St. Mary's St. is 5 km away (about 3 miles).",
+        "saint mary's street is five kilometers away, about three miles.",
+    ),
     ("The 21st of May 2010, 3/4 cup.", "the twenty first of may twenty ten, three quarters cup."),
     ("Call 555-1234.", "call five five five one two three four."),
     ("The U.S. and NASA, IBM, the BBC's TVs.", "the U S and nasa, I B M, the B B sees T vees."),
@@ -18,8 +30,11 @@ SAID = [
     ("World War II and Henry VIII.", "world war two and henry the eighth."),
     ("It's 25°C; 10-12 kg.", "it's twenty five degrees celsius, ten to twelve kilograms."),
     ("$3 million; the 1990s; MP3, 4K.", "three million dollars, the nineteen nineties, M P three, four K."),
-    ("At 12:00 or 6:05am, I'm 5 ft tall. A cat.", "at twelve o'clock or six oh five A M, i'm five feet tall. a cat."),
-    ("No. 5 is best... Really? \"Yes,\" he said.", "number five is best. really? yes, he said."),
+    (
+        "At 12:00 or 6:05am, I'm 5 ft tall. A cat.",
+        "at twelve o'clock or six oh five A M, i'm five feet tall. a cat.",
+    ),
+    ('No. 5 is best... Really? "Yes," he said.', "number five is best. really? yes, he said."),
     ("2024-03-05, 3/5/24", "march fifth twenty twenty four, march fifth twenty twenty four"),
     ("a 20,000-word text, state-of-the-art", "a twenty thousand word text, state of the art"),
     ("naïve café **Bold** text - and `code`.", "naive cafe bold text, and code."),
@@ -29,7 +44,7 @@ SAID = [
     ("***", ""),
     ("🎉🎉 — …", ""),
     ("", ""),
-]  # fmt: skip
+]
 
 
 def said(words: list[Word]) -> str:

@@ -19,7 +19,27 @@ HEAD = MelHeadConfig(
     decoder_layers=1, decoder_hidden=16, kernel=5,
 )  # fmt: skip
 VOCODER = VocoderConfig(layers=1, channels=16, hidden=16, kernel=5, pitch_layers=1, pitch_channels=8)
-TOKENS = ["It", " costs", " $", "3", ".", "50", " or", " mo", "re", ".", " Is", " it", " 5", " pm", ",", " Dr", ".", " X", "?"]
+TOKENS = [
+    "It",
+    " costs",
+    " $",
+    "3",
+    ".",
+    "50",
+    " or",
+    " mo",
+    "re",
+    ".",
+    " Is",
+    " it",
+    " 5",
+    " pm",
+    ",",
+    " Dr",
+    ".",
+    " X",
+    "?",
+]
 Token = tuple[str, Tensor]
 
 
@@ -35,7 +55,9 @@ def tokens() -> list[Token]:
     return [(text, torch.randn(HEAD.state_width, generator=generator)) for text in TOKENS]
 
 
-def push_all(speaker: Speaker, state: SpeakerState, tokens: Sequence[Token]) -> tuple[list[Piece], SpeakerState]:
+def push_all(
+    speaker: Speaker, state: SpeakerState, tokens: Sequence[Token]
+) -> tuple[list[Piece], SpeakerState]:
     pieces: list[Piece] = []
     for text, hidden in tokens:
         more, state = speaker.push(state, text, hidden)
