@@ -15,6 +15,7 @@ def add(group: typer.Typer) -> None:
     group.command()(hear)
     group.command()(codebooks)
     group.command()(manner)
+    group.command()(codec)
     group.command()(omni)
     group.command("hearing-weights")(hearing_weights)
 
@@ -77,6 +78,15 @@ def manner(steps: Steps = 800, threads: Threads = 0) -> None:
 
     set_threads(threads)
     train(RUNS / MANNER_RUN, manner_recipe(with_codebooks(read_language()), steps), Plan(steps))
+
+
+def codec(steps: Steps = 1_000, threads: Threads = 0) -> None:
+    """Train the codec's way back: codes to mel."""
+    from assistant.training.hearing_recipes import CODEC_RUN, RUNS, codec_recipe, read_language
+    from assistant.training.runs import Plan, train
+
+    set_threads(threads)
+    train(RUNS / CODEC_RUN, codec_recipe(read_language(), steps), Plan(steps))
 
 
 def omni(steps: Steps = 900, threads: Threads = 0) -> None:

@@ -24,8 +24,8 @@ def register(app: typer.Typer) -> None:
 def transcribe(files: Files, as_json: Json = False) -> None:
     """Write down what is said in FILES, one line each.
 
-    A file without a word gives an empty text. Files that cannot be read are named on standard error; the others
-    are still written down, and the exit code is 1.
+    A file without a word gives an empty text. Files that cannot be read are named on standard error; the
+    others are still written down, and the exit code is 1.
     """
     from assistant.model.listening import load_transcriber
 

@@ -17,10 +17,12 @@ from assistant.model.turn_head import TurnHead
 from audiocodec.encoder import EncoderConfig
 from audiocodec.listener import Listener, config_of
 from audiocodec.reader import TokenReader
+from audiocodec.viva import DecoderConfig, MelDecoder
 
 ENCODER_FILE = "viva-hearing.safetensors"  # encoder and reader
 CODEBOOKS_FILE = "viva-hearing-codes.safetensors"  # codebooks, manner, projections, turn head
 ADAPTER_FILE = "viva-omni.safetensors"  # what joint training changed in the transformer
+DECODER_FILE = "viva-codec-decoder.safetensors"  # codes to mel, for listening to what the model hears
 HALF = torch.float16
 
 
@@ -98,6 +100,38 @@ def load_hearing(folder: Path, embedding: Tensor) -> tuple[Hearing, TurnHead]:
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{folder / CODEBOOKS_FILE} does not fit: {error}") from error
     return hearing.eval(), turn_head.eval()
+
+
+def save_decoder(path: Path, decoder: MelDecoder) -> None:
+    """Write the net from codes to mel."""
+    _save(path, {"decoder": decoder}, {"decoder": json.dumps(decoder.config.to_dict())})
+
+
+def load_decoder(path: Path) -> MelDecoder:
+    """Read the net from codes to mel.
+
+    Raises:
+        WeightsError: the file is missing, damaged or does not fit.
+    """
+    tensors, metadata = _read(path)
+    try:
+        decoder = MelDecoder(DecoderConfig(**json.loads(metadata["decoder"])))
+        _fill({"decoder": decoder}, tensors)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise WeightsError(f"{path} does not hold the codec's decoder: {error}") from error
+    return decoder.eval()
+
+
+def load_codebooks(path: Path, listener: Listener) -> None:
+    """Read only the codebooks into a listener.
+
+    Raises:
+        WeightsError: the file is missing, damaged or does not fit.
+    """
+    try:
+        _fill({"codebooks": listener.codebooks}, _read(path)[0])
+    except RuntimeError as error:
+        raise WeightsError(f"{path} does not fit: {error}") from error
 
 
 def new_hearing(config: EncoderConfig, manner: MannerConfig, embedding: Tensor, tokens: Tensor) -> Hearing:

@@ -1,4 +1,6 @@
-"""Loads the tuned transformer together with its hearing, from the project's weights or from any folder that holds them."""
+"""Loads the tuned transformer together with its hearing, from the project's weights or from
+any folder that holds them.
+"""
 
 from pathlib import Path
 
@@ -8,7 +10,13 @@ from assistant.model.adapters import merge
 from assistant.model.backbone import Backbone
 from assistant.model.chat import ChatFormat
 from assistant.model.hearing import Hearing
-from assistant.model.hearing_files import ADAPTER_FILE, CODEBOOKS_FILE, ENCODER_FILE, load_adapter, load_hearing
+from assistant.model.hearing_files import (
+    ADAPTER_FILE,
+    CODEBOOKS_FILE,
+    ENCODER_FILE,
+    load_adapter,
+    load_hearing,
+)
 from assistant.model.loading import backbone_from_gguf, make_decoder
 from assistant.model.tokenizer import tokenizer_from_gguf
 from assistant.model.transcribe import Transcriber
@@ -31,7 +39,9 @@ def hearing_folder() -> Path:
     return store.path(HEARING, ENCODER_FILE).parent
 
 
-def load_tuned(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[Backbone, Hearing, TurnHead, ChatFormat]:
+def load_tuned(
+    folder: Path, dtype: torch.dtype = torch.float32
+) -> tuple[Backbone, Hearing, TurnHead, ChatFormat]:
     """Load the transformer with its adapter merged, hearing, the turn head and the chat layout.
 
     Hearing keeps a copy of the untuned embedding, in whose space it names what it hears.

@@ -31,7 +31,7 @@ class Utterance:
 
 
 def utterances(hearing: Hearing, pieces: Iterable[Tensor]) -> Iterator[tuple[Tensor, float, float]]:
-    """Cut sound (pieces of (n,) samples at 24 kHz) at pauses; give embeddings, start and end (s) of each part.
+    """Cut sound (pieces of (n,) samples at 24 kHz) at pauses; give embeddings, start and end in seconds.
 
     Stretches without a word give nothing. Memory does not grow with the sound.
     """

@@ -3,6 +3,7 @@
 The order: speech (made once), encoder, heard frames, codebooks and manner, joint training, files.
 """
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,10 +20,13 @@ from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
 from assistant.model.hearing_files import (
     ADAPTER_FILE,
     CODEBOOKS_FILE,
+    DECODER_FILE,
     ENCODER_FILE,
+    load_listener,
     new_hearing,
     save_adapter,
     save_codes,
+    save_decoder,
     save_encoder,
 )
 from assistant.model.loading import load_backbone
@@ -34,8 +38,9 @@ from assistant.training.features import FeatureSet, hear_corpus, read_features
 from assistant.training.lora import Adapted
 from assistant.training.runs import load_module
 from assistant.training.speech_batches import Sound, SpeechBatches
-from assistant.training.speech_data import Utterance, make_corpus, read_corpus
+from assistant.training.speech_data import CorpusAudio, Utterance, make_corpus, read_corpus
 from assistant.training.texts import always_capital, lines, spoken_form
+from assistant.training.train_codec import CodecRecipe
 from assistant.training.train_encoder import EncoderRecipe, Pace
 from assistant.training.train_manner import MannerRecipe, through_codebooks
 from assistant.training.train_omni import OmniPace, OmniRecipe
@@ -50,10 +55,12 @@ from assistant.weights import store
 from assistant.weights.gguf import GGUFFile
 from audiocodec.encoder import EncoderConfig
 from audiocodec.listener import TIMBRE_WIDTH, Codebooks
+from audiocodec.viva import DecoderConfig, MelDecoder
 
 BACKBONE = ("smollm2-135m-instruct", "model.gguf")
 SHARES = {"kokoro": 0.4, "hibari": 0.53, "old": 0.07}  # how often each corpus is drawn
-ENCODER_RUN, CODES_RUN, MANNER_RUN, OMNI_RUN = "hearing-encoder", "hearing-codes", "hearing-manner", "omni"
+ENCODER_RUN, CODES_RUN, MANNER_RUN = "hearing-encoder", "hearing-codes", "hearing-manner"
+CODEC_RUN, OMNI_RUN = "hearing-codec", "omni"
 FIT_FRAMES = 120_000  # codec frames that codebooks are fitted on
 
 
@@ -86,7 +93,9 @@ def speech_folder(maker: str) -> Path:
 
 
 def make_speech(maker: str, hours: float, held_out: bool = False) -> Iterator[float]:
-    """Make a corpus; yields its hours as they grow. ``held_out`` makes the test corpus of voices never trained on."""
+    """Make a corpus; yields its hours as they grow. ``held_out`` makes the test corpus of
+    voices never trained on.
+    """
     made: Maker
     if maker == "old":
         made = OldEngines()
@@ -141,12 +150,32 @@ def encoder_recipe(language: Language, pace: Pace) -> EncoderRecipe:
     return EncoderRecipe(hearing.listener.encoder, hearing.reader, teacher, batches, pace)
 
 
-def trained_encoder(language: Language) -> Hearing:
-    """Hearing with the encoder of the last run; everything behind it is new."""
+def snapshot_encoder(language: Language) -> int:
+    """Set down the encoder as the last run left it; all that is trained behind it is trained on this one.
+
+    What an older one heard is dropped, unless it is the same. Gives the run's step.
+    """
     hearing = new_hearing(EncoderConfig(), MannerConfig(), language.embedding, language.tokens)
-    load_module(RUNS / ENCODER_RUN, "encoder", hearing.listener.encoder)
+    step = load_module(RUNS / ENCODER_RUN, "encoder", hearing.listener.encoder)
     load_module(RUNS / ENCODER_RUN, "reader", hearing.reader)
-    return hearing.eval()
+    mark = snapshot_path().with_suffix(".step")
+    if not mark.exists() or mark.read_text() != str(step):
+        shutil.rmtree(cache_dir() / "heard", ignore_errors=True)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        save_encoder(snapshot_path(), hearing.listener, hearing.reader)
+        mark.write_text(str(step))
+    return step
+
+
+def snapshot_path() -> Path:
+    """Where the encoder lies that everything behind it uses."""
+    return RUNS / CODES_RUN / ENCODER_FILE
+
+
+def trained_encoder(language: Language) -> Hearing:
+    """Hearing with the encoder that was set down; everything behind it is new."""
+    listener, reader = load_listener(snapshot_path(), language.embedding)
+    return Hearing(listener, reader, language.embedding, MannerConfig()).eval()
 
 
 def features_folder(maker: str) -> Path:
@@ -156,6 +185,7 @@ def features_folder(maker: str) -> Path:
 
 def hear(language: Language, utterances: dict[str, int], strength: float = 0.6) -> Iterator[tuple[str, int]]:
     """Hear at most so many sensible utterances of each corpus; yields corpus and count."""
+    snapshot_encoder(language)
     hearing = trained_encoder(language)
     batches = speech_batches(language)
     batches.wear.strength = strength
@@ -166,7 +196,9 @@ def hear(language: Language, utterances: dict[str, int], strength: float = 0.6) 
         def keep(record: Utterance, marks: set[tuple[int, int]] = marks) -> bool:
             return (record.shard, record.offset) in marks
 
-        for done in hear_corpus(features_folder(maker), speech_folder(maker), hearing.listener, batches.wear, keep):
+        for done in hear_corpus(
+            features_folder(maker), speech_folder(maker), hearing.listener, batches.wear, keep
+        ):
             yield maker, done
 
 
@@ -267,4 +299,25 @@ def write_weights(folder: Path = WEIGHTS) -> list[Path]:
     save_encoder(folder / ENCODER_FILE, hearing.listener, hearing.reader)
     save_codes(folder / CODEBOOKS_FILE, hearing, turn_head)
     save_adapter(folder / ADAPTER_FILE, trained_adapter(OmniPace()))
-    return [folder / name for name in (ENCODER_FILE, CODEBOOKS_FILE, ADAPTER_FILE)]
+    save_decoder(folder / DECODER_FILE, trained_decoder())
+    names = (ENCODER_FILE, CODEBOOKS_FILE, ADAPTER_FILE, DECODER_FILE)
+    return [folder / name for name in names]
+
+
+def codec_recipe(language: Language, steps: int, utterances: int = 700) -> CodecRecipe:
+    """The net from codes to mel, trained on clean speech that went through the codebooks."""
+    hearing = with_codebooks(language)
+    sounds = []
+    for maker, path in corpora().items():
+        if maker != "old":
+            audio = CorpusAudio(path)
+            records = [record for record in read_corpus(path) if not record.whispered]
+            sounds += [audio(record) for record in records[: utterances // 2]]
+    return CodecRecipe(MelDecoder(DecoderConfig()), hearing.listener, sounds, steps)
+
+
+def trained_decoder() -> MelDecoder:
+    """The codec's decoder of the last run."""
+    decoder = MelDecoder(DecoderConfig())
+    load_module(RUNS / CODEC_RUN, "decoder", decoder)
+    return decoder.eval()

@@ -51,7 +51,9 @@ def level(audio: NDArray[np.float32]) -> NDArray[np.int16]:
 
 
 def trimmed(pcm: NDArray[np.int16]) -> tuple[NDArray[np.int16], int]:
-    """Cut the silence before and after a voice, but for 40 ms; also give how many samples were cut before it."""
+    """Cut the silence before and after a voice, but for 40 ms; also give how many samples were
+    cut before it.
+    """
     loud = np.flatnonzero(np.abs(pcm) > SILENT_LEVEL)
     if not len(loud):
         return pcm, 0

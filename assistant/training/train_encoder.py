@@ -1,4 +1,5 @@
-"""Trains the streaming encoder: distilled from Whisper's while it learns to write words into the model's space.
+"""Trains the streaming encoder: distilled from Whisper's while it learns to write words into the model's
+space.
 
 The loss is CTC whose output matrix is the language model's own token embedding, frozen, rows normalised, so
 that a projected frame lies where the model looks for the token that is heard. Only rows that occur in
@@ -15,6 +16,7 @@ from assistant.training.speech_batches import Batch, SpeechBatches
 from assistant.training.whisper_start import WhisperTeacher
 from audiocodec.encoder import Encoder
 from audiocodec.reader import TokenReader
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -90,7 +92,12 @@ class EncoderRecipe:
     """Trainable: one step is one batch of worn speech."""
 
     def __init__(
-        self, encoder: Encoder, reader: TokenReader, teacher: WhisperTeacher, batches: SpeechBatches, pace: Pace
+        self,
+        encoder: Encoder,
+        reader: TokenReader,
+        teacher: WhisperTeacher,
+        batches: SpeechBatches,
+        pace: Pace,
     ) -> None:
         self.encoder, self.reader, self.teacher = encoder, reader, teacher
         self.batches, self.pace = batches, pace
@@ -105,7 +112,9 @@ class EncoderRecipe:
         return {"encoder": self.optimizer}
 
     def step(self, number: int) -> dict[str, float]:
-        """Learn from one batch; gives the CTC loss per frame and, where it is measured, the teacher's distance."""
+        """Learn from one batch; gives the CTC loss per frame and, where it is measured, the
+        teacher's distance.
+        """
         pace, batch = self.pace, self.batches.batch(number, self.pace.batch_s)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] * min(1.0, (number + 1) / pace.warm_up) * decay(number, pace.steps)

@@ -105,8 +105,8 @@ class Kokoro:
     def __init__(
         self, model: Path, voices: Path, phonemes: Phonemes, names: frozenset[str] | None = None
     ) -> None:
-        """``model`` and ``voices`` are the folders of the net and of the speakers. ``names`` restricts the voices (each spoken pure); by default all but the held-out
-        ones are mixed.
+        """``model`` and ``voices`` are the folders of the net and of the speakers. ``names`` restricts the
+        voices (each spoken pure); by default all but the held-out ones are mixed.
         """
         self.session = session_with_durations(model / "kokoro.onnx", "/encoder/Round_output_0")
         self.vocabulary: dict[str, int] = json.loads((model / "vocab.json").read_text())["vocab"]

@@ -1,7 +1,7 @@
 """EnCodec behind the project's codec interface, for its public 24 kHz checkpoint.
 
-Source: Défossez et al. 2022, arXiv:2210.13438; package ``encodec``. The net is the package's; only its streaming is done
-here.
+Source: Défossez et al. 2022, arXiv:2210.13438; package ``encodec``. The net is the package's; only its
+streaming is done here.
 """
 
 from pathlib import Path

@@ -22,7 +22,8 @@ BLOCK_FRAMES = 2  # 160 ms at 12.5 Hz
 
 @dataclass(frozen=True, slots=True)
 class MimiState:
-    """Convolutions' tails before and after the transformer, and the transformer's cache (None before the first frame).
+    """Convolutions' tails before and after the transformer, and the transformer's cache (None before the
+    first frame).
 
     The cache is copied at each step, so that an older state stays what it was.
     """
@@ -81,4 +82,6 @@ class MimiCodec(nn.Module):
 
 def load_mimi(folder: Path, codebooks: int = 8) -> MimiCodec:
     """Load the public weights from a folder with config.json and model.safetensors."""
-    return MimiCodec(MimiModel.from_pretrained(folder, local_files_only=True, use_safetensors=True), codebooks)
+    return MimiCodec(
+        MimiModel.from_pretrained(folder, local_files_only=True, use_safetensors=True), codebooks
+    )

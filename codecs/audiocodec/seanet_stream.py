@@ -1,8 +1,8 @@
 """Streams SEANet encoders and decoders whose published code only runs whole recordings.
 
-EnCodec's and Mimi's nets are sequences of causal convolutions, transposed convolutions, residual blocks and LSTMs. A
-walk visits them in their order with one piece of state each, so that any number of frames at a time gives what the whole
-gives. Nothing is stored in the modules.
+EnCodec's and Mimi's nets are sequences of causal convolutions, transposed convolutions, residual blocks and
+LSTMs. A walk visits them in their order with one piece of state each, so that any number of frames at a time
+gives what the whole gives. Nothing is stored in the modules.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,9 @@ Piece = tuple[Tensor, ...]  # state of one module; empty before the first frame
 
 @dataclass(frozen=True, slots=True)
 class WalkState:
-    """State of all modules of a net, in the order in which they are visited. A value: each step gives a new one."""
+    """State of all modules of a net, in the order in which they are visited. A value: each
+    step gives a new one.
+    """
 
     pieces: tuple[Piece, ...] = ()
 

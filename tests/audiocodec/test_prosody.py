@@ -9,7 +9,9 @@ from audiocodec.prosody import HISTORY, PROSODY_WIDTH, Prosody, pitch_steps
 def voice(pitch_hz: float, samples: int = 8_000) -> torch.Tensor:
     """A buzz with falling harmonics."""
     time = torch.arange(samples + HISTORY) / 16_000
-    parts = [torch.cos(2 * torch.pi * pitch_hz * order * time) / order for order in range(1, int(4_000 / pitch_hz))]
+    parts = [
+        torch.cos(2 * torch.pi * pitch_hz * order * time) / order for order in range(1, int(4_000 / pitch_hz))
+    ]
     return 0.1 * torch.stack(parts).sum(dim=0)[None]
 
 

@@ -27,7 +27,14 @@ def small_encodec() -> EncodecModel:
         layer._codebook.embed.normal_()
         layer._codebook.inited.fill_(1)
     model = EncodecModel(
-        SEANetEncoder(**shape), SEANetDecoder(**shape), quantizer, [1.5], 24_000, 1, normalize=False, segment=None
+        SEANetEncoder(**shape),
+        SEANetDecoder(**shape),
+        quantizer,
+        [1.5],
+        24_000,
+        1,
+        normalize=False,
+        segment=None,
     )
     return model.eval()
 

@@ -62,7 +62,9 @@ def test_an_untrained_adapter_changes_nothing() -> None:
 
 def test_only_adapters_learn() -> None:
     backbone, adapted = learned()
-    assert not any(p.requires_grad for n, p in backbone.named_parameters() if not n.endswith((".down", ".up")))
+    assert not any(
+        p.requires_grad for n, p in backbone.named_parameters() if not n.endswith((".down", ".up"))
+    )
     assert len(adapted.names) == 2 * 7
 
 
@@ -78,7 +80,9 @@ def test_what_does_not_fit_is_refused_before_anything_changes() -> None:
 
 
 def test_half_a_pair_is_refused() -> None:
-    tensors = adapter_tensors(Adapter({"a": (torch.ones(1, 2), torch.ones(2, 1))}, torch.zeros(0), torch.zeros(0)))
+    tensors = adapter_tensors(
+        Adapter({"a": (torch.ones(1, 2), torch.ones(2, 1))}, torch.zeros(0), torch.zeros(0))
+    )
     del tensors["a.up"]
     with pytest.raises(WeightsError, match="only one half of a"):
         read_adapter(tensors)

@@ -52,7 +52,9 @@ def speechlike(blocks: int = 7) -> torch.Tensor:
     return torch.randn(blocks * ENCODER_BLOCK_LENGTH - 700, generator=torch.Generator().manual_seed(3)) * 0.2
 
 
-def hear(hearing: Hearing, pcm: torch.Tensor, sizes: list[int]) -> tuple[torch.Tensor, list[float], HearingState]:
+def hear(
+    hearing: Hearing, pcm: torch.Tensor, sizes: list[int]
+) -> tuple[torch.Tensor, list[float], HearingState]:
     state, found, finished, start = hearing.initial_state(), [], [], 0
     for size in itertools.cycle(sizes):
         if start >= len(pcm):
@@ -93,7 +95,9 @@ def test_bad_samples_are_silence_or_clipped() -> None:
     good = pcm.clone()
     good[100:200] = 0
     good[300] = 1
-    torch.testing.assert_close(hear(hearing, bad, [5_000])[0], hear(hearing, good, [5_000])[0], rtol=0, atol=0)
+    torch.testing.assert_close(
+        hear(hearing, bad, [5_000])[0], hear(hearing, good, [5_000])[0], rtol=0, atol=0
+    )
 
 
 def test_no_words_give_no_embeddings() -> None:
