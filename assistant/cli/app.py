@@ -12,7 +12,7 @@ import typer
 
 from assistant.errors import AssistantError
 
-VERBS = ("models", "chat", "train", "config", "doctor", "say", "bench")  # one module each in this package, with register(app)
+VERBS = ("models", "chat", "train", "config", "doctor", "say", "bench", "serve", "token")  # one module each in this package, with register(app)
 TRACEBACK = "--traceback"
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
