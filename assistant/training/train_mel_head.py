@@ -20,7 +20,7 @@ from assistant.training.voice_batches import Batch, Entry, Example, draw, lay_ou
 from audiocodec.source import LOWEST_HZ
 from audiocodec.vocoder import PITCH_REFERENCE_HZ
 
-CHECK_EVERY = 200  # steps
+CHECK_EVERY = 250  # steps
 PADDED_FRAMES = 64  # few different lengths: each one is prepared for once by the matrix library
 
 
@@ -29,9 +29,9 @@ class MelHeadPlan:
     """Settings of the recipe."""
 
     steps: int = 3_000
-    batch: int = 12
-    lexicon_batch: int = 96
-    rate: float = 1.2e-3
+    batch: int = 8
+    lexicon_batch: int = 64
+    rate: float = 1.5e-3
     state_dropout: float = 0.15  # the transformer will be tuned further: do not lean on single numbers of it
     blind: float = 0.1  # part of the words that are read without token state
     seed: int = 0
@@ -157,7 +157,7 @@ class MelHeadRecipe:
     @torch.no_grad()
     def check(self) -> dict[str, float]:
         """Losses of the averaged net on sentences put aside, and the part of words with a wrong phone."""
-        batch = lay_out(self.checks[:40])
+        batch = lay_out(self.checks[:24])
         losses = {f"check_{name}": loss.item() for name, loss in self.losses(self.average, batch).items()}
         said = self.average.pronouncer.pronounce(batch.spelled, batch.capitals, batch.states)
         wrong = sum(a != b for a, b in zip(said, batch.phones, strict=True)) / len(said)
