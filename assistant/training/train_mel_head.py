@@ -30,6 +30,7 @@ class MelHeadPlan:
 
     steps: int = 3_000
     batch: int = 8
+    frame_batch: int = 4  # sentences of a batch whose frames are painted
     lexicon_batch: int = 64
     rate: float = 1.5e-3
     state_dropout: float = 0.15  # the transformer will be tuned further: do not lean on single numbers of it
@@ -94,24 +95,39 @@ class MelHeadRecipe:
         prosody = head.prosody.decide(batch.window, x, memory)
 
         spans = torch.log2(batch.spans * batch.rates + 0.3)
-        rows = torch.cat([stretch(prosody.features.float(), batch.spans), places(batch.spans)], dim=-1)
-        features, f0, mel = (padded(flat, batch.frames_per_sentence) for flat in (rows, batch.f0, batch.mel))
-        frames = torch.tensor(batch.frames_per_sentence)
-        mask = (torch.arange(f0.shape[1]) < frames[:, None])[..., None].float()
         energy = unit_energy(batch.mel, batch.spans)
-        loud = padded(stretch(energy, batch.spans), batch.frames_per_sentence)
-        pitches = padded(batch.pitches, batch.frames_per_sentence).clamp_min(0.1)
-
-        state = head.frames.initial_state(len(frames))
-        heard, _ = head.frames.intone(features, state.pitch)
-        made, _ = head.frames.paint(features, f0, loud, batch.styles, state.mel)
-        voiced = ((f0 > LOWEST_HZ) * mask[..., 0]).float()
-        height = torch.log2(f0.clamp_min(LOWEST_HZ) / pitches / PITCH_REFERENCE_HZ)
-        gates = functional.binary_cross_entropy_with_logits(heard[..., 1].float(), voiced, reduction="none")
         return {
             "phones": pronunciation_loss(scores, batch.phones),
             "spans": functional.smooth_l1_loss(prosody.log_spans.float(), spans, beta=0.2),
             "energy": (prosody.energy.float() - energy).abs().mean(),
+            **self.frame_losses(head, batch, prosody.features.float(), energy),
+        }
+
+    def frame_losses(
+        self, head: MelHead, batch: Batch, features: Tensor, energy: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses over frames, of the first sentences only: frames cost most and there are many of them."""
+        counts = batch.frames_per_sentence[: self.plan.frame_batch]
+        units, total = sum(batch.units_per_sentence[: len(counts)]), sum(counts)
+        spans, styles = batch.spans[:units], batch.styles[: len(counts)]
+        rows = torch.cat([stretch(features[:units], spans), places(spans)], dim=-1)
+        columns = (
+            rows,
+            batch.f0[:total],
+            batch.mel[:total],
+            stretch(energy[:units], spans),
+            batch.pitches[:total],
+        )
+        rows, f0, mel, loud, pitches = (padded(column, counts) for column in columns)
+        mask = (torch.arange(f0.shape[1]) < torch.tensor(counts)[:, None])[..., None].float()
+
+        state = head.frames.initial_state(len(counts))
+        heard, _ = head.frames.intone(rows, state.pitch)
+        made, _ = head.frames.paint(rows, f0, loud, styles, state.mel)
+        voiced = ((f0 > LOWEST_HZ) * mask[..., 0]).float()
+        height = torch.log2(f0.clamp_min(LOWEST_HZ) / pitches.clamp_min(0.1) / PITCH_REFERENCE_HZ)
+        gates = functional.binary_cross_entropy_with_logits(heard[..., 1].float(), voiced, reduction="none")
+        return {
             "pitch": ((heard[..., 0].float() - height).abs() * voiced).sum() / voiced.sum().clamp_min(1),
             "voicing": (gates * mask[..., 0]).sum() / mask.sum(),
             "mel": frame_difference(made, mel, mask),

@@ -51,6 +51,7 @@ class Batch:
     word_styles: Tensor  # (words,)
     styles: Tensor  # (B,)
     words_per_sentence: list[int]
+    units_per_sentence: list[int]
     frames_per_sentence: list[int]
     spans: Tensor  # (units,) int64
     rates: Tensor  # (units,)
@@ -129,6 +130,7 @@ def lay_out(examples: list[Example]) -> Batch:
         word_styles=styles.repeat_interleave(torch.tensor(words)),
         styles=styles,
         words_per_sentence=words,
+        units_per_sentence=units_each.tolist(),
         frames_per_sentence=frames,
         spans=joined("spans").long(),
         rates=torch.tensor([example.rate for example in examples]).repeat_interleave(units_each),
