@@ -14,6 +14,7 @@ DEFAULT_MODEL = "smollm2-135m-instruct"
 def add(group: typer.Typer) -> None:
     """Add the commands to the group."""
     group.command()(decode)
+    group.command()(exactness)
 
 
 def decode(
@@ -46,3 +47,22 @@ def decode(
     print(f"  batch of {BATCH}: {batch / single:.1f} times one session (4 wanted)")
     for line in report.missing:
         print(f"vivavoce: not measured: {line}", file=sys.stderr)
+
+
+def exactness(model: ModelName = DEFAULT_MODEL, as_json: Json = False) -> None:
+    """Greedy text and perplexity of int8 against float32 of the same file."""
+    from dataclasses import asdict
+
+    from assistant.bench.exactness import dialogue_turns, measure_exactness
+    from assistant.cli.chat import find_weights
+    from assistant.paths import ROOT
+
+    report = measure_exactness(find_weights(model), dialogue_turns(ROOT / "data" / "dialogues"))
+    if as_json:
+        print(json.dumps({**asdict(report), "perplexity_change": report.perplexity_change}))
+        return
+    print(f"{report.prompts} prompts, greedy, first {report.tokens} tokens of int8 against float32:")
+    print(f"  {100 * report.identical:.1f} % of the tokens are the same (90 % wanted)")
+    print(f"  {report.same_answers} answers are the same throughout")
+    print(f"perplexity: float32 {report.float_perplexity:.3f}, int8 {report.int8_perplexity:.3f}", end="")
+    print(f" ({100 * report.perplexity_change:+.2f} %, at most 1 % wanted)")
