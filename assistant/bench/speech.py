@@ -84,9 +84,9 @@ class Piper:
     name = "piper joe"
 
     def __init__(self, model: Path) -> None:
-        from piper import PiperVoice
+        from importlib import import_module
 
-        self.voice: Any = PiperVoice.load(str(model))
+        self.voice: Any = import_module("piper").PiperVoice.load(str(model))
 
     def say(self, text: str) -> Spoken:
         """Speak a sentence."""

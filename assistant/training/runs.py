@@ -76,7 +76,8 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
 def follow(average: nn.Module, module: nn.Module, step: int, keep: float = 0.999) -> None:
     """Move a running average of weights towards the weights; faster at the beginning."""
     keep = min(keep, (step + 1) / (step + 10))
-    own, other = list(average.parameters()), list(module.parameters())
+    own: list[Tensor] = list(average.parameters())
+    other: list[Tensor] = list(module.parameters())
     torch._foreach_lerp_(own, other, 1 - keep)
 
 

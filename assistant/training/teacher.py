@@ -129,7 +129,7 @@ def between_harmonics(tone: Floats, f0_hz: Floats) -> Floats:
 def breath(tone: Floats) -> Floats:
     """Turn the pulses' envelope into that of the noise of a whisper."""
     tilt = np.linspace(-1, 0, len(tone), dtype=np.float32)[:, None] * (WHISPER_TILT_DB / 8.7)
-    return np.minimum(tone, 7.0) + tilt + WHISPER_GAIN
+    return np.asarray(np.minimum(tone, 7.0) + tilt + WHISPER_GAIN, np.float32)
 
 
 def pitch_at(f0_hz: Floats, samples: NDArray[np.int64]) -> Floats:

@@ -89,7 +89,7 @@ class MelHeadRecipe:
         scores = head.pronouncer(batch.spelled, batch.capitals, batch.states)
         x, summary = head.prosody.encode(batch.window, batch.word_styles, batch.states, batch.next_states)
         memory, _ = head.prosody.memory(
-            pad_sequence(summary.split(batch.words_per_sentence), batch_first=True)
+            pad_sequence(torch.split(summary, batch.words_per_sentence), batch_first=True)
         )
         memory = torch.cat([row[:count] for row, count in zip(memory, batch.words_per_sentence, strict=True)])
         prosody = head.prosody.decide(batch.window, x, memory)
@@ -163,7 +163,7 @@ class MelHeadRecipe:
         total = torch.stack([losses[name] * weight for name, weight in weights.items()]).sum()
         runs.set_rate(self.optimizer, plan.rate * runs.cosine(number, plan.steps))
         self.optimizer.zero_grad()
-        total.backward()
+        torch.autograd.backward(total)
         nn.utils.clip_grad_norm_(self.head.parameters(), 1.0)
         self.optimizer.step()
         runs.follow(self.average, self.head, number)
@@ -182,7 +182,7 @@ class MelHeadRecipe:
 
 def padded(flat: Tensor, counts: list[int]) -> Tensor:
     """Stand sentences side by side, (frames, ...) to (B, T, ...), T a multiple of PADDED_FRAMES."""
-    rows = pad_sequence(flat.split(counts), batch_first=True)
+    rows = pad_sequence(torch.split(flat, counts), batch_first=True)
     more = -rows.shape[1] % PADDED_FRAMES
     return torch.cat([rows, rows.new_zeros(rows.shape[0], more, *rows.shape[2:])], dim=1)
 

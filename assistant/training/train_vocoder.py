@@ -88,7 +88,8 @@ class SpectralLoss(nn.Module):
             total = total + (a.log() - b.log()).abs().mean() + 0.5 * (a - b).norm() / b.norm()
         mel, _ = self.mel(torch.cat([made, real]), self.mel.initial_state(2 * len(made)))
         a, b = mel.chunk(2)
-        return total / len(RESOLUTIONS) + (a - b).abs().mean()
+        loss: Tensor = total / len(RESOLUTIONS) + (a - b).abs().mean()
+        return loss
 
 
 def pitch_loss(heard: Tensor, f0_hz: Tensor) -> Tensor:
@@ -149,14 +150,14 @@ class VocoderRecipe:
         if fight and self.critics is not None:
             judged = critic_loss(self.critics, made.detach(), real, rng)
             self.critic_optimizer.zero_grad()
-            judged.backward()
+            torch.autograd.backward(judged)
             self.critic_optimizer.step()
             fooling = fooling_loss(self.critics, made, real, rng)
             loss = loss + fooling
             shown |= {"critic": judged.item(), "fooling": fooling.item()}
         runs.set_rate(self.optimizer, plan.rate * runs.cosine(number, plan.steps))
         self.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.vocoder.parameters(), 1.0)
         self.optimizer.step()
         runs.follow(self.average, self.vocoder, number)

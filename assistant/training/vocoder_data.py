@@ -62,7 +62,7 @@ def make_corpus(folder: Path, texts: list[str], hours: float, seed: int = 0) -> 
             made_s += len(load_file(path)["f0"]) * MEL_HOP_LENGTH / SAMPLE_RATE
         else:
             rng = random.Random(f"{seed} {number}")
-            spoken = []
+            spoken: list[tuple[NDArray[np.int16], NDArray[np.float16]]] = []
             while len(spoken) < SHARD_UTTERANCES:
                 for phonemes in teacher.phonemes(rng.choice(texts)):
                     if len(phonemes) > 2:

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from assistant.errors import WeightsError
 from assistant.model.speaking.frames import places, stretch
 from assistant.model.speaking.head import MelHead
-from assistant.training.train_mel_head import unit_energy
+from assistant.training.train_mel_head import padded, unit_energy
 from assistant.training.train_vocoder import Clip, Clips
 from assistant.training.voice_batches import Batch, Example, lay_out
 from audiocodec.numbers import MEL_HOP_LENGTH
@@ -26,17 +26,17 @@ OWN_SHARE = 0.35  # part of the clips with the sound's own mel: the vocoder must
 def led_frames(head: MelHead, batch: Batch) -> torch.Tensor:
     """Let the head paint mel frames under the teacher's durations, pitch and energy, (frames, N_MELS)."""
     x, summary = head.prosody.encode(batch.window, batch.word_styles, batch.states, batch.next_states)
-    memory, _ = head.prosody.memory(pad_sequence(summary.split(batch.words_per_sentence), batch_first=True))
+    memory, _ = head.prosody.memory(
+        pad_sequence(torch.split(summary, batch.words_per_sentence), batch_first=True)
+    )
     memory = torch.cat([row[:count] for row, count in zip(memory, batch.words_per_sentence, strict=True)])
     prosody = head.prosody.decide(batch.window, x, memory)
     rows = torch.cat([stretch(prosody.features, batch.spans), places(batch.spans)], dim=-1)
     loud = stretch(unit_energy(batch.mel, batch.spans), batch.spans)
-    columns = [
-        pad_sequence(flat.split(batch.frames_per_sentence), batch_first=True)
-        for flat in (rows, batch.f0, loud)
-    ]
-    made, _ = head.frames.paint(*columns, batch.styles, head.frames.initial_state(len(batch.styles)).mel)
-    return torch.cat([row[:count] for row, count in zip(made, batch.frames_per_sentence, strict=True)])
+    counts = batch.frames_per_sentence
+    rows, f0, loud = (padded(flat, counts) for flat in (rows, batch.f0, loud))
+    made, _ = head.frames.paint(rows, f0, loud, batch.styles, head.frames.initial_state(len(counts)).mel)
+    return torch.cat([row[:count] for row, count in zip(made, counts, strict=True)])
 
 
 class HeadClips(Clips):

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -107,7 +108,7 @@ def number(slot: str, rng: random.Random) -> str:
     ]
     size = 10 ** rng.uniform(3, 9)
     whole = int(size) if rng.random() < 0.5 else int(size) // 1000 * 1000
-    made = {
+    made: dict[str, Callable[[], str]] = {
         "small": lambda: str(rng.randint(1, 99)),
         "medium": lambda: str(rng.randint(100, 999)),
         "big": lambda: f"{whole:,}" if rng.random() < 0.8 else f"{rng.randint(1, 99)} million",
@@ -117,7 +118,7 @@ def number(slot: str, rng: random.Random) -> str:
         "decimal": lambda: f"{rng.uniform(0, 100):.{rng.randint(1, 2)}f}",
         "percent": lambda: f"{rng.randint(1, 100)}%",
         "signed": lambda: str(rng.randint(-25, 30)),
-        "ordinal": lambda: (lambda n: f"{n}{ordinal_ending(n)}")(rng.randint(1, 40)),
+        "ordinal": lambda: ordinal(rng.randint(1, 40)),
         "time": lambda: rng.choice(("{}:{:02d}", "{}:{:02d} am", "{}:{:02d} pm", "{}:{:02d}pm")).format(
             rng.randint(1, 12), rng.choice((0, 15, 30, 45, rng.randint(0, 59)))
         ),
@@ -132,9 +133,10 @@ def number(slot: str, rng: random.Random) -> str:
     return made[slot]()
 
 
-def ordinal_ending(value: int) -> str:
-    """The letters after a number that tells a place."""
-    return "th" if 10 <= value % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+def ordinal(value: int) -> str:
+    """Write a number that tells a place."""
+    ending = "th" if 10 <= value % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    return f"{value}{ending}"
 
 
 class TrainingText:

@@ -26,7 +26,8 @@ class WindowBlock(nn.Module):
             rows, self.weight, self.bias, padding=(0, self.weight.shape[-1] // 2), groups=x.shape[2]
         )
         y = y.squeeze(2).transpose(1, 2)
-        return x + self.scale * self.down(functional.silu(self.up(self.norm(y))))
+        out: Tensor = x + self.scale * self.down(functional.silu(self.up(self.norm(y))))
+        return out
 
 
 class TokenState(nn.Module):
@@ -39,5 +40,5 @@ class TokenState(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """Map (..., 2 * D) to (..., width)."""
-        halves = states.unflatten(-1, (2, self.model_width))
+        halves = states.reshape(*states.shape[:-1], 2, self.model_width)
         return cast(Tensor, self.project(functional.layer_norm(halves, (self.model_width,)).flatten(-2)))
