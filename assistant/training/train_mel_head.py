@@ -89,7 +89,7 @@ class MelHeadRecipe:
         scores = head.pronouncer(batch.spelled, batch.capitals, batch.states)
         x, summary = head.prosody.encode(batch.window, batch.word_styles, batch.states, batch.next_states)
         memory, _ = head.prosody.memory(
-            pad_sequence(torch.split(summary, batch.words_per_sentence), batch_first=True)
+            pad_sequence(list(torch.split(summary, batch.words_per_sentence)), batch_first=True)
         )
         memory = torch.cat([row[:count] for row, count in zip(memory, batch.words_per_sentence, strict=True)])
         prosody = head.prosody.decide(batch.window, x, memory)
@@ -182,7 +182,7 @@ class MelHeadRecipe:
 
 def padded(flat: Tensor, counts: list[int]) -> Tensor:
     """Stand sentences side by side, (frames, ...) to (B, T, ...), T a multiple of PADDED_FRAMES."""
-    rows = pad_sequence(torch.split(flat, counts), batch_first=True)
+    rows = pad_sequence(list(torch.split(flat, counts)), batch_first=True)
     more = -rows.shape[1] % PADDED_FRAMES
     return torch.cat([rows, rows.new_zeros(rows.shape[0], more, *rows.shape[2:])], dim=1)
 

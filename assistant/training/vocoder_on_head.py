@@ -27,7 +27,7 @@ def led_frames(head: MelHead, batch: Batch) -> torch.Tensor:
     """Let the head paint mel frames under the teacher's durations, pitch and energy, (frames, N_MELS)."""
     x, summary = head.prosody.encode(batch.window, batch.word_styles, batch.states, batch.next_states)
     memory, _ = head.prosody.memory(
-        pad_sequence(torch.split(summary, batch.words_per_sentence), batch_first=True)
+        pad_sequence(list(torch.split(summary, batch.words_per_sentence)), batch_first=True)
     )
     memory = torch.cat([row[:count] for row, count in zip(memory, batch.words_per_sentence, strict=True)])
     prosody = head.prosody.decide(batch.window, x, memory)
