@@ -8,8 +8,8 @@ from assistant.config import Settings
 from assistant.engine.conversation import Conversation
 from assistant.engine.omni import Omni, Parts
 from assistant.engine.worker import Worker
+from assistant.model.checkpoint import make_decoder
 from assistant.model.listening import hearing_folder, load_tuned
-from assistant.model.loading import make_decoder
 from assistant.model.speaking.loading import load_speaker
 
 WARM_UP_TEXT = "Hello."

@@ -12,7 +12,20 @@ import typer
 
 from assistant.errors import AssistantError
 
-VERBS = ("models", "chat", "train", "config", "doctor", "say", "bench", "serve", "token")  # one module each in this package, with register(app)
+# One module each in this package, with register(app); in the order in which help shows them.
+VERBS = (
+    "serve",
+    "chat",
+    "ask",
+    "say",
+    "transcribe",
+    "models",
+    "config",
+    "doctor",
+    "token",
+    "train",
+    "bench",
+)
 TRACEBACK = "--traceback"
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 

@@ -9,6 +9,7 @@ import torch
 from assistant.model.adapters import merge
 from assistant.model.backbone import Backbone
 from assistant.model.chat import ChatFormat
+from assistant.model.checkpoint import make_decoder
 from assistant.model.hearing import Hearing
 from assistant.model.hearing_files import (
     ADAPTER_FILE,
@@ -17,7 +18,7 @@ from assistant.model.hearing_files import (
     load_adapter,
     load_hearing,
 )
-from assistant.model.loading import backbone_from_gguf, make_decoder
+from assistant.model.loading import backbone_from_gguf
 from assistant.model.tokenizer import tokenizer_from_gguf
 from assistant.model.transcribe import Transcriber
 from assistant.model.turn_head import TurnHead
