@@ -36,6 +36,12 @@ class Checkpoint:
 
 def make_decoder(model: Backbone) -> Decoder:
     """Stream a Backbone in the fastest way that this machine allows: int8 on the CPU, as it is on a GPU."""
+    if model.norm.weight.device.type == "cuda":
+        try:
+            from assistant.model.cuda import CudaDecoder
+        except ImportError as error:
+            raise DependencyError("the GPU decoder needs triton: pip install 'vivavoce[gpu]'") from error
+        return CudaDecoder(model)
     if model.norm.weight.device.type != "cpu":
         return TorchDecoder(model)
     return _stream(quantize(model))

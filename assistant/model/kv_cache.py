@@ -12,11 +12,13 @@ side: against the sinks it is rotated to ``sink_position``, and no stored key is
 Source: Xiao et al. 2023, arXiv 2309.17453, section 3.2 (positions within the cache, not within the text).
 """
 
+import weakref
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from assistant.errors import SessionFull
 from assistant.model.config import ModelConfig
 
 DEFAULT_WINDOW = 2_048  # positions
@@ -56,6 +58,31 @@ class CacheShape:
         return min(position, self.seen - 1)
 
 
+class SlotPool:
+    """Storage of several caches side by side, so that a captured graph can reach any of them by number."""
+
+    def __init__(self, config: ModelConfig, shape: CacheShape, slots: int, like: Tensor) -> None:
+        size = (slots, config.layers, config.kv_heads, shape.capacity, config.head_dim)
+        self.shape = shape
+        self.keys = torch.zeros(size, dtype=like.dtype, device=like.device)
+        self.values = torch.zeros(size, dtype=like.dtype, device=like.device)
+        self._free = list(range(slots))
+
+    def take(self) -> int:
+        """Give a free slot.
+
+        Raises:
+            SessionFull: there is none.
+        """
+        if not self._free:
+            raise SessionFull(f"all {len(self.keys)} caches on the GPU are taken; close a session")
+        return self._free.pop()
+
+    def give_back(self, slot: int) -> None:
+        """Make a slot free again."""
+        self._free.append(slot)
+
+
 class KVCache:
     """Keys and values of one session, (layers, kv_heads, capacity, head_dim) each; changed in place.
 
@@ -69,16 +96,22 @@ class KVCache:
         shape: CacheShape | None = None,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        pool: SlotPool | None = None,
     ) -> None:
-        shape = shape or CacheShape()
+        shape = pool.shape if pool else shape or CacheShape()
         if shape.seen > config.context:
             raise ValueError(
                 f"sinks + window is {shape.seen}, the model was trained on {config.context} positions"
             )
         self.config, self.shape = config, shape
-        size = (config.layers, config.kv_heads, shape.capacity, config.head_dim)
-        self.keys = torch.zeros(size, dtype=dtype, device=device)
-        self.values = torch.zeros(size, dtype=dtype, device=device)
+        self.pool, self.slot = pool, None if pool is None else pool.take()
+        if pool is None or self.slot is None:
+            size = (config.layers, config.kv_heads, shape.capacity, config.head_dim)
+            self.keys = torch.zeros(size, dtype=dtype, device=device)
+            self.values = torch.zeros(size, dtype=dtype, device=device)
+        else:
+            self.keys, self.values = pool.keys[self.slot], pool.values[self.slot]
+            weakref.finalize(self, pool.give_back, self.slot)
         self.position = 0
         self._furthest = 0  # positions below _furthest - ring have been overwritten
 
@@ -127,7 +160,7 @@ class KVCache:
 
     def fork(self) -> "KVCache":
         """Copy everything into a new cache that goes its own way."""
-        other = KVCache(self.config, self.shape, self.keys.dtype, self.keys.device)
+        other = KVCache(self.config, self.shape, self.keys.dtype, self.keys.device, self.pool)
         other.keys.copy_(self.keys)
         other.values.copy_(self.values)
         other.position, other._furthest = self.position, self._furthest
