@@ -19,7 +19,7 @@ from assistant.errors import ConfigError
 from assistant.paths import config_file
 
 PREFIX = "VIVAVOCE_"
-NO_SETTINGS = {"VIVAVOCE_CACHE", "VIVAVOCE_CONFIG", "VIVAVOCE_PYTHON"}  # places, not settings
+NO_SETTINGS = {"VIVAVOCE_CACHE", "VIVAVOCE_CONFIG", "VIVAVOCE_PYTHON", "VIVAVOCE_TOKEN"}  # places and secrets
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]

@@ -15,11 +15,13 @@ from assistant.errors import AssistantError
 # One module each in this package, with register(app); in the order in which help shows them.
 VERBS = (
     "serve",
+    "talk",
     "chat",
     "ask",
     "say",
     "transcribe",
     "models",
+    "devices",
     "config",
     "doctor",
     "token",
