@@ -1,7 +1,7 @@
-"""Streams a Backbone on a GPU: a decode step is one captured graph per batch size, its attention a Triton kernel.
+"""Streams a Backbone on a GPU: a step is one captured graph per batch size, its attention a Triton kernel.
 
-A graph replays the same addresses, so caches live in a pool of slots, and everything that changes from step to
-step (inputs, slots, positions) is copied into fixed tensors before the replay.
+A graph replays the same addresses, so caches live in a pool of slots, and everything that changes from step
+to step (inputs, slots, positions) is copied into fixed tensors before the replay.
 """
 
 from collections.abc import Sequence
@@ -48,12 +48,8 @@ class CudaDecoder:
             weight.device
         )
         self._captures = weight.device.type == "cuda"
-        processors = (
-            torch.cuda.get_device_properties(weight.device).multi_processor_count if self._captures else 4
-        )
-        self._parts = lambda sessions: parts_for(
-            sessions, model.config.kv_heads, self._pool.shape.capacity, processors
-        )
+        device = torch.cuda.get_device_properties(weight.device) if self._captures else None
+        self._processors = device.multi_processor_count if device else 1
         self._graphs: dict[tuple[int, int | None], _Graph] = {}
 
     @property
@@ -128,6 +124,7 @@ class CudaDecoder:
         rows = torch.where(positions < shape.sinks, positions, ring_rows)
         own = _with_heads(rotation(positions, self._frequencies))
         towards_sinks = _with_heads(rotation(positions.clamp(max=shape.seen - 1), self._frequencies))
+        parts = parts_for(len(x), self.config.kv_heads, shape.capacity, self._processors)
         hidden = x if layer == 0 else None
         for index, block in enumerate(self.model.blocks):
             assert isinstance(block, Block)
@@ -139,7 +136,7 @@ class CudaDecoder:
                 self._pool.keys[:, index], self._pool.values[:, index], slots, positions, shape
             )
             q = q.float()
-            mixed = ring_attention(rotate(q, *own), rotate(q, *towards_sinks), ring, self._parts(len(x)))
+            mixed = ring_attention(rotate(q, *own), rotate(q, *towards_sinks), ring, parts)
             x = x + attention.o(mixed.to(x.dtype).reshape(len(x), -1))
             x = x + block.ffn(block.ffn_norm(x))
             if index + 1 == layer:
