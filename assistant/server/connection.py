@@ -34,8 +34,8 @@ class Hall:
 
     @property
     def busy(self) -> bool:
-        """Whether anything is still to be sent to a client that is there."""
-        return any(not self._live[name].outbox.empty for name in self._sockets if name in self._live)
+        """Whether a client that is there waits for something."""
+        return any(self._live[name].busy for name in self._sockets if name in self._live)
 
     def open(self, extended: bool, beta: bool) -> Live | None:
         """Begin a session, or give None when every one is taken."""

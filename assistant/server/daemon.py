@@ -119,7 +119,7 @@ class Daemon:
         if self._warming is not None:
             self._warming.cancel()
         for _ in range(int(drain_s / DRAIN_STEP_S)):
-            if not self._hall.busy and not self._engine.load().answering:
+            if not self._hall.busy:
                 break
             await asyncio.sleep(DRAIN_STEP_S)
         sockets = list(self._server.connections)

@@ -16,7 +16,7 @@ def digest(key: str) -> str:
 
 
 def read_digests(place: Path) -> tuple[str, ...]:
-    """The digests on file, none if there is no file. Raises ConfigError for a file that holds anything else."""
+    """The digests on file, if any. Raises ConfigError for a file that holds anything else."""
     try:
         lines = place.read_text(encoding="ascii").split()
     except FileNotFoundError:

@@ -99,6 +99,11 @@ class Live:
         self._apply(self._reader.settings())
         self._greet()
 
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is being made or something is still to be sent."""
+        return self._core.busy or not self.outbox.empty
+
     # ---- the engine, with a time stamp (these four are the Engine that the core sees)
 
     def submit(self, command: Command) -> None:

@@ -69,6 +69,11 @@ class Session:
         """Samples of time since the session began."""
         return self._ear.received + self._gap
 
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is being made that the client knows of."""
+        return self._answers.busy
+
     def handle(self, event: ev.ClientEvent) -> Events:
         """Take a client event. Raises Refused when it cannot be carried out; nothing has changed then."""
         match event:

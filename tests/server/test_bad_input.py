@@ -211,10 +211,11 @@ async def test_binary_messages(client: rig.Client) -> None:
     assert (await client.until("error"))["error"]["code"] == "invalid_json"
 
 
-async def test_an_oversized_message_closes_with_1009(client: rig.Client) -> None:
-    await client.socket.send("x" * (5 << 20))
-    await client.socket.wait_closed()
-    assert client.socket.close_code == 1009
+async def test_an_oversized_message_closes_with_1009() -> None:
+    async with rig.daemon(limits=Limits(message_bytes=65_536)) as running, rig.client(running) as client:
+        await client.socket.send("x" * 66_000)
+        await client.socket.wait_closed()
+        assert client.socket.close_code == 1009
 
 
 async def test_sound_faster_than_allowed() -> None:
