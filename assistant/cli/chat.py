@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assistant.errors import UsageError
+from assistant.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     from assistant.model.conversation import Conversation
@@ -41,13 +41,14 @@ def chat(
     if once is not None:
         check_text(once)
     check_text(system)
+    weights = find_weights(model)
     from assistant.model.chat import Message
     from assistant.model.checkpoint import load_checkpoint
     from assistant.model.conversation import Conversation
     from assistant.model.generate import Limits
     from assistant.model.sampling import Sampling
 
-    checkpoint = load_checkpoint(find_weights(model))
+    checkpoint = load_checkpoint(weights)
     conversation = Conversation(checkpoint.decoder, checkpoint.tokenizer)
     conversation.add(Message("system", system))
     limits = Limits(max_tokens=max_tokens, sampling=Sampling(temperature, top_p=0.95), seed=seed)
@@ -64,6 +65,8 @@ def find_weights(model: str) -> Path:
     """Give the weight file of a model by name, or the path itself if it is one."""
     path = Path(model).expanduser()
     if path.exists() or path.suffix in {".gguf", ".safetensors"} or len(path.parts) > 1:
+        if not path.exists():
+            raise WeightsError(f"no weights at {path}: give a .gguf file or a folder with model.safetensors")
         return path
     from assistant.weights import manifest, store
 
