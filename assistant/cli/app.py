@@ -20,6 +20,7 @@ VERBS = (
     "ask",
     "say",
     "transcribe",
+    "codec",
     "models",
     "devices",
     "config",

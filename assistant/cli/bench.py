@@ -2,7 +2,7 @@
 
 import typer
 
-from assistant.cli import bench_speech, bench_transformer
+from assistant.cli import bench_hearing, bench_speech, bench_transformer
 
 
 def register(app: typer.Typer) -> None:
@@ -11,6 +11,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(_group)
     bench_transformer.add(group)
     bench_speech.add(group)
+    bench_hearing.add(group)
     app.add_typer(group, name="bench")
 
 

@@ -89,16 +89,18 @@ def codec(steps: Steps = 1_000, threads: Threads = 0) -> None:
     train(RUNS / CODEC_RUN, codec_recipe(read_language(), steps), Plan(steps))
 
 
-def omni(steps: Steps = 900, threads: Threads = 0) -> None:
+def omni(
+    steps: Steps = 900,
+    imagine: Annotated[bool, typer.Option("--imagine", help="Begin without any heard speech.")] = False,
+    threads: Threads = 0,
+) -> None:
     """Tune the transformer on what is heard and what is typed together."""
-    from assistant.training.hearing_recipes import OMNI_RUN, RUNS, omni_recipe, read_language, with_codebooks
+    from assistant.training.hearing_recipes import OMNI_RUN, RUNS, omni_recipe, read_language
     from assistant.training.runs import Plan, train
     from assistant.training.train_omni import OmniPace
 
     set_threads(threads)
-    language = read_language()
-    recipe = omni_recipe(language, with_codebooks(language), OmniPace(steps=steps))
-    train(RUNS / OMNI_RUN, recipe, Plan(steps))
+    train(RUNS / OMNI_RUN, omni_recipe(read_language(), OmniPace(steps=steps), imagine), Plan(steps))
 
 
 def hearing_weights() -> None:

@@ -14,16 +14,26 @@ from assistant.model.hearing import Hearing
 from assistant.model.hearing_files import (
     ADAPTER_FILE,
     CODEBOOKS_FILE,
+    DECODER_FILE,
     ENCODER_FILE,
     load_adapter,
+    load_codebooks,
+    load_decoder,
     load_hearing,
+    load_listener,
+    new_hearing,
 )
 from assistant.model.loading import backbone_from_gguf
+from assistant.model.manner import MannerConfig
+from assistant.model.speaking.loading import load_voice
 from assistant.model.tokenizer import tokenizer_from_gguf
 from assistant.model.transcribe import Transcriber
 from assistant.model.turn_head import TurnHead
 from assistant.weights import store
 from assistant.weights.gguf import GGUFFile
+from audiocodec.encoder import EncoderConfig
+from audiocodec.viva import VivaCodec
+from audiocodec.vocoder import VocoderState
 
 BACKBONE = ("smollm2-135m-instruct", "model.gguf")
 HEARING, OMNI = "viva-hearing", "viva-omni"  # manifests
@@ -58,3 +68,22 @@ def load_transcriber(folder: Path | None = None) -> Transcriber:
     """Load all that writing down needs; by default from the project's weights."""
     backbone, hearing, _, chat = load_tuned(folder or hearing_folder())
     return Transcriber(make_decoder(backbone), hearing, chat)
+
+
+def untuned_transcriber() -> Transcriber:
+    """The transformer as it was published, without hearing of its own; for comparisons."""
+    file = GGUFFile(store.path(*BACKBONE))
+    backbone = backbone_from_gguf(file, torch.float32)
+    tokens = torch.zeros(1, dtype=torch.long)
+    hearing = new_hearing(EncoderConfig(), MannerConfig(), backbone.embedding.weight.detach(), tokens)
+    return Transcriber(make_decoder(backbone), hearing.eval(), ChatFormat(tokenizer_from_gguf(file.metadata)))
+
+
+def load_codec(folder: Path | None = None) -> VivaCodec[VocoderState]:
+    """Load the codec both ways: encoder, codebooks, decoder, and the voice's vocoder."""
+    folder = folder or store.path(HEARING, DECODER_FILE).parent
+    file = GGUFFile(store.path(*BACKBONE))
+    listener, _ = load_listener(folder / ENCODER_FILE, file.tensor("token_embd.weight").float())
+    load_codebooks(folder / CODEBOOKS_FILE, listener)
+    _, vocoder = load_voice()
+    return VivaCodec(listener.eval(), load_decoder(folder / DECODER_FILE), vocoder)

@@ -5,7 +5,7 @@ The order: speech (made once), encoder, heard frames, codebooks and manner, join
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ from assistant.training.texts import always_capital, lines, spoken_form
 from assistant.training.train_codec import CodecRecipe
 from assistant.training.train_encoder import EncoderRecipe, Pace
 from assistant.training.train_manner import MannerRecipe, through_codebooks
-from assistant.training.train_omni import OmniPace, OmniRecipe
+from assistant.training.train_omni import OmniPace, OmniRecipe, Speech
 from assistant.training.voices import HELD_OUT, Hibari, Kokoro, Maker, OldEngines, Phonemes
 from assistant.training.whisper_start import (
     WhisperTeacher,
@@ -126,13 +126,19 @@ def speech_batches(language: Language, seed: int = 1) -> SpeechBatches:
     total = sum(hours.values())
     # A small corpus is not drawn more than four times as often as its size says.
     shares = [min(SHARES[maker], 4 * hours[maker] / total) for maker in found]
+    sound = Sound(tuple(found.values()), tuple(shares), rooms())
+    return SpeechBatches(sound, row_reader(language), language.names, seed)
+
+
+def row_reader(language: Language) -> Callable[[str], list[int]]:
+    """What turns words into the reader's rows."""
     known = {int(token): row for row, token in enumerate(language.tokens)}
 
     def rows(text: str) -> list[int]:
         encoded = language.tokenizer.encode(" " + text) if text else []
         return [known[token] for token in encoded if token in known]
 
-    return SpeechBatches(Sound(tuple(found.values()), tuple(shares), rooms()), rows, language.names, seed)
+    return rows
 
 
 def rooms() -> Path:
@@ -254,13 +260,19 @@ def manner_recipe(hearing: Hearing, steps: int) -> MannerRecipe:
     return MannerRecipe(hearing.manner.train(), features, blanks, steps)
 
 
-def omni_recipe(language: Language, hearing: Hearing, pace: OmniPace) -> OmniRecipe:
-    """Joint training of the transformer with what is heard."""
-    load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
+def omni_recipe(language: Language, pace: OmniPace, imagine: bool = False) -> OmniRecipe:
+    """Joint training of the transformer with what is heard, or with what is only imagined."""
+    if imagine:
+        features = None
+        hearing = new_hearing(EncoderConfig(), MannerConfig(), language.embedding, language.tokens).eval()
+    else:
+        hearing = with_codebooks(language)
+        load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
+        features, _ = through_codebooks(hearing.listener.codebooks, hearing.reader, heard_features())
     hearing.manner.eval().requires_grad_(False)
-    features, _ = through_codebooks(hearing.listener.codebooks, hearing.reader, heard_features())
     backbone = load_backbone(store.path(*BACKBONE), torch.bfloat16)
-    return OmniRecipe(backbone, hearing, features, ChatFormat(language.tokenizer), pace)
+    speech = Speech(ChatFormat(language.tokenizer), row_reader(language), language.names)
+    return OmniRecipe(backbone, hearing, features, speech, pace)
 
 
 def fit_and_keep() -> dict[str, list[float]]:
@@ -287,7 +299,7 @@ def trained_hearing(language: Language, joint: bool = True) -> tuple[Hearing, Tu
 def trained_adapter(pace: OmniPace) -> Adapter:
     """The adapter of the last joint run."""
     backbone = load_backbone(store.path(*BACKBONE), torch.bfloat16)
-    adapted = Adapted(backbone, pace.rank, (AUDIO_OPEN, AUDIO_CLOSE))
+    adapted = Adapted(backbone, pace.rank, (AUDIO_OPEN, AUDIO_CLOSE), pace.first)
     load_module(RUNS / OMNI_RUN, "adapted", adapted)
     return adapted.adapter()
 

@@ -29,17 +29,18 @@ class Adapted(nn.Module):
 
     row_tokens: Tensor
 
-    def __init__(self, backbone: Backbone, rank: int, row_tokens: tuple[int, ...], seed: int = 0) -> None:
-        """Replaces every linear layer inside the blocks of ``backbone``, which stays frozen
-        apart from them.
-        """
+    def __init__(
+        self, backbone: Backbone, rank: int, row_tokens: tuple[int, ...], first: int = 0, seed: int = 0
+    ) -> None:
+        """Replaces every linear layer of ``backbone`` from block ``first`` on; all else stays frozen."""
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         backbone.requires_grad_(False)
         self.names: list[str] = []
         layers = []
         for name, layer in list(backbone.named_modules()):
-            if name.startswith("blocks.") and isinstance(layer, nn.Linear):
+            inside = name.startswith("blocks.") and int(name.split(".")[1]) >= first
+            if inside and isinstance(layer, nn.Linear):
                 parent, _, child = name.rpartition(".")
                 adapted = LoraLinear(layer, rank, generator)
                 setattr(backbone.get_submodule(parent), child, adapted)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from assistant.training.features import HeardUtterance
-from assistant.training.texts import WORD, dialogues
+from assistant.training.texts import WORD, dialogues, lines
 
 SYSTEMS = (
     "",
@@ -17,6 +17,7 @@ WRITE_DOWN = "Write down what I said."
 REPEATS = ("Repeat what I said.", "Say that back to me.", "What did I just say?")
 HOW = ("How did I sound?", "How do I sound?", "What did my voice sound like?", "Describe how I said that.")
 SHARES = {"answer": 0.46, "write": 0.24, "typed": 0.2, "repeat": 0.04, "how": 0.06}
+HISTORY = 2  # earlier exchanges of a dialogue that are shown, half of the time
 WORDS = {
     "rate": {"slow": "slowly", "usual": "at a usual pace", "fast": "fast"},
     "loudness": {"quiet": "softly", "usual": "at a usual level", "loud": "loudly"},
@@ -55,6 +56,16 @@ def describe(traits: dict[str, str]) -> str:
     return text
 
 
+def imagined_utterances() -> tuple[HeardUtterance, ...]:
+    """All that is spoken in training, as utterances without frames: what the transformer may learn from
+    before anything has been heard, and what keeps rare words alive afterwards.
+    """
+    return tuple(
+        HeardUtterance(0, 0, 0, 0, True, line.text, line.kind, line.source, line.turn, "", {})
+        for line in lines(test=False)
+    )
+
+
 class Conversations:
     """Draws examples; which kind and which words depend only on the step's generator."""
 
@@ -62,6 +73,8 @@ class Conversations:
         self.by_id = {
             str(record["id"]): record["turns"] for record in dialogues(test=False) if "scene" not in record
         }
+        told = [one for one in heard if one.traits]
+        self.told = [one for one in told if one.finished and one.kind != "scrambled"]
         self.whole = [one for one in heard if one.finished and len(WORD.findall(one.text)) > 0]
         self.asks = [one for one in self.whole if one.kind == "ask" and one.source in self.by_id]
         self.sensible = [one for one in self.whole if one.kind != "scrambled"]
@@ -82,7 +95,9 @@ class Conversations:
         if kind == "repeat":
             one = rng.choice(self.sensible)
             return Example(system, (), one, rng.choice(REPEATS), one.text)
-        one = rng.choice(self.sensible)
+        if not self.told:
+            return self._dialogue(rng, system, rng.choice(self.ids), None)
+        one = rng.choice(self.told)
         return Example(system, (), one, rng.choice(HOW), describe(one.traits))
 
     def _dialogue(self, rng: Random, system: str, source: str, heard: HeardUtterance | None) -> Example:
@@ -90,9 +105,10 @@ class Conversations:
         assert isinstance(turns, list)
         usable = [index for index, turn in enumerate(turns) if "call" not in turn and "result" not in turn]
         index = heard.turn if heard is not None else rng.choice(usable or [0])
+        back = HISTORY if rng.random() < 0.5 else 0
         history = tuple(
             (str(rng.choice(turn["ask"])), str(rng.choice(turn["answer"])))
-            for turn in turns[max(0, index - 2) : index]
+            for turn in turns[max(0, index - back) : index]
         )
         turn = turns[index]
         typed = "" if heard is not None else str(rng.choice(turn["ask"]))

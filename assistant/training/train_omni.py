@@ -4,7 +4,9 @@ Trained are low-rank adapters, the two audio markers' embeddings, the projection
 and the turn head. The encoder's frames are kept from before, so a step costs only the transformer.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +17,14 @@ from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, LONGEST_RUN, READ_T
 from assistant.model.turn_head import TurnHead
 from assistant.training.features import FeatureSet, HeardUtterance
 from assistant.training.lora import Adapted
-from assistant.training.omni_data import Conversations, Example
+from assistant.training.omni_data import Conversations, Example, imagined_utterances
 from assistant.training.runs import seed_step
+from assistant.training.texts import spoken_form
+from audiocodec.prosody import PROSODY_WIDTH
 from audiocodec.reader import read_frames
 
 IGNORED = -100
+DROPPED, MISTAKEN = 0.04, 0.12  # of imagined words
 TURN_WEIGHT = 0.1  # of the turn head's loss against the answers'
 
 
@@ -54,6 +59,25 @@ def runs_of(hearing: Hearing, features: FeatureSet, record: HeardUtterance) -> R
     return Runs(torch.stack(found_words), torch.stack(found_prosody), output.hidden[0, -1])
 
 
+def imagined_runs(hearing: Hearing, rows: Tensor, rng: Random) -> Runs:
+    """Runs as an encoder might give for some words: ``rows`` (n,) of the reader, mixed with
+    and mistaken for others.
+    """
+    generator = torch.Generator().manual_seed(rng.getrandbits(32))
+    tokens = hearing.reader.tokens
+    kept = [row for row in rows.tolist() if rng.random() > DROPPED] or rows.tolist()
+    words = []
+    for row in kept:
+        if rng.random() < MISTAKEN:
+            row = int(torch.randint(len(tokens), (1,), generator=generator))
+        share = 1 - rng.random() ** 2 * 0.6
+        others = tokens[torch.randint(len(tokens), (READ_TOKENS - 1,), generator=generator)]
+        mixed = hearing.embedding[others].float().mean(dim=0)
+        words.append(share * hearing.embedding[tokens[row]].float() + (1 - share) * mixed)
+    hidden = torch.zeros(hearing.manner.config.hidden)
+    return Runs(torch.stack(words), torch.zeros(len(words), PROSODY_WIDTH), hidden)
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """One example as tokens; -1 marks places of heard embeddings."""
@@ -86,29 +110,43 @@ class OmniPace:
     """How joint training goes."""
 
     rank: int = 32
-    rate: float = 6e-4
-    batch: int = 16
-    steps: int = 900
+    first: int = 12  # block; the voice reads the stream before it, which must stay what it was trained on
+    rate: float = 1e-3
+    batch: int = 12
+    steps: int = 1_500
     warm_up: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """How words become tokens: in a conversation, and in what is heard."""
+
+    chat: ChatFormat
+    rows: Callable[[str], list[int]]  # the reader's rows of some words
+    names: frozenset[str]
 
 
 class OmniRecipe:
     """Trainable: one step is one batch of conversations."""
 
     def __init__(
-        self, backbone: Backbone, hearing: Hearing, features: FeatureSet, chat: ChatFormat, pace: OmniPace
+        self,
+        backbone: Backbone,
+        hearing: Hearing,
+        features: FeatureSet | None,
+        speech: Speech,
+        pace: OmniPace,
     ) -> None:
-        self.backbone, self.hearing, self.features, self.chat, self.pace = (
-            backbone,
-            hearing,
-            features,
-            chat,
-            pace,
-        )
-        self.adapted = Adapted(backbone, pace.rank, (AUDIO_OPEN, AUDIO_CLOSE))
+        """Without ``features`` everything is imagined: a start while the encoder still learns."""
+        self.backbone, self.hearing, self.features, self.pace = backbone, hearing, features, pace
+        self.chat, self.rows, self.names = speech.chat, speech.rows, speech.names
+        self.adapted = Adapted(backbone, pace.rank, (AUDIO_OPEN, AUDIO_CLOSE), pace.first)
         self.turn_head = TurnHead(backbone.config.width)
         self.projections = nn.ModuleDict({"say_how": hearing.say_how, "sum_up": hearing.sum_up})
-        self.conversations = Conversations(features.records)
+        imagined = imagined_utterances()
+        if features is not None:
+            imagined = imagined[:: max(1, len(imagined) * 4 // max(1, len(features.records)))]
+        self.conversations = Conversations((*imagined, *(features.records if features is not None else ())))
         self.optimizer = torch.optim.AdamW(
             [p for module in self.modules().values() for p in module.parameters() if p.requires_grad],
             pace.rate,
@@ -130,10 +168,7 @@ class OmniRecipe:
         batch = []
         for _ in range(pace.batch):
             example = self.conversations.draw(rng)
-            runs = None
-            if example.heard is not None:
-                with torch.no_grad():
-                    runs = runs_of(self.hearing, self.features, example.heard)
+            runs = None if example.heard is None else self.runs(example.heard, rng)
             batch.append(write(self.chat, example, runs))
         rate = pace.rate * min(1.0, (number + 1) / pace.warm_up) * max(0.05, 1 - number / pace.steps)
         for group in self.optimizer.param_groups:
@@ -144,6 +179,14 @@ class OmniRecipe:
         nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 1.0)
         self.optimizer.step()
         return {"answer": float(answers.detach()), "turn": float(turns.detach())}
+
+    @torch.no_grad()
+    def runs(self, record: HeardUtterance, rng: Random) -> Runs:
+        """What is heard of an utterance, or imagined where it has no frames."""
+        if record.frames and self.features is not None:
+            return runs_of(self.hearing, self.features, record)
+        rows = self.rows(spoken_form(record.text, self.names))
+        return imagined_runs(self.hearing, torch.tensor(rows or [0]), rng)
 
     def losses(self, batch: list[Written]) -> tuple[Tensor, Tensor]:
         """Cross-entropy of the answers' tokens, and of "finished" at each heard embedding (true at the last

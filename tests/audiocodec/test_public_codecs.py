@@ -1,4 +1,4 @@
-"""EnCodec and Mimi behind the codec interface, with small random nets: streamed equals the packages' own whole."""
+"""EnCodec and Mimi behind the codec interface: small random nets streamed equal the packages' own whole."""
 
 import warnings
 

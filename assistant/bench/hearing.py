@@ -1,0 +1,148 @@
+"""The tables of hearing: words, understanding, manner, ends of turns, sound without words, cost."""
+
+import time
+from dataclasses import dataclass, field
+
+import torch
+
+from assistant.bench import hearing_sets as sets
+from assistant.bench.judges.words import Recognizer, WordError, word_error
+from assistant.bench.turns import SmartTurn, ends_right, traits_right, worn
+from assistant.model.generate import Limits, generate
+from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN
+from assistant.model.transcribe import Transcriber, utterances
+from audiocodec.numbers import SAMPLE_RATE
+
+NOISE_DB = 10.0
+ANSWER_TOKENS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the tables."""
+
+    what: str
+    figures: dict[str, float]
+    count: int
+    examples: tuple[str, ...] = field(default=())
+
+
+def words(transcriber: Transcriber, others: list[Recognizer], count: int) -> list[Row]:
+    """Word error in percent on held-out voices, the same in noise, and real people."""
+    clean = sets.held_out(count)
+    kinds = {
+        "held-out voices": clean,
+        f"held-out voices, noise at {NOISE_DB:.0f} dB": sets.noisy(clean, NOISE_DB),
+        "real prompts (telephone)": sets.prompts(count),
+        "real reading (novel)": sets.readings(),
+    }
+    rows = []
+    for what, clips in kinds.items():
+        totals: dict[str, WordError] = {}
+        examples = []
+        for clip in clips:
+            heard = {"viva": written(transcriber, clip)} | {o.name: o.hear(clip.audio) for o in others}
+            for name, text in heard.items():
+                totals[name] = totals.get(name, WordError(0, 0)) + word_error(clip.text, text)
+            examples.append(f"{clip.text} | {heard['viva']}")
+        if clips:
+            figures = {name: total.percent for name, total in totals.items()}
+            rows.append(Row(what, figures, len(clips), tuple(examples[:8])))
+    return rows
+
+
+def written(transcriber: Transcriber, clip: sets.Clip) -> str:
+    """What the transformer writes down of a clip."""
+    return " ".join(one.text for one in transcriber([torch.from_numpy(clip.audio)]))
+
+
+def wordless(transcriber: Transcriber, count: int) -> Row:
+    """How often silence, noise and music are given words, in percent."""
+    clips = sets.wordless(count)
+    invented = [text for clip in clips if (text := written(transcriber, clip))]
+    share = 100 * len(invented) / len(clips)
+    return Row("words in silence, noise, music (%)", {"viva": share}, len(clips), tuple(invented[:8]))
+
+
+def manner(transcriber: Transcriber, count: int) -> list[Row]:
+    """Traits and ends of turns named right, in percent, beside Smart-Turn."""
+    hearing = transcriber.hearing
+    judged = worn(hearing, sets.held_out(count))
+    rows = [
+        Row(f"{name} named right (%)", {"viva": 100 * hit / max(1, total)}, total)
+        for name, (hit, total) in traits_right(hearing, judged).items()
+    ]
+    ours, total = ends_right(hearing, judged)
+    theirs, _ = SmartTurn().ends_right(judged)
+    figures = {"viva": 100 * ours / max(1, total), "smart-turn": 100 * theirs / max(1, total)}
+    return [*rows, Row("end of turn right at 200 ms (%)", figures, total)]
+
+
+def cost(transcriber: Transcriber, seconds: float = 20.0) -> Row:
+    """Compute time of encoder and prefill as a part of the sound's time, in percent."""
+    clips = sets.held_out(40)
+    sound = torch.cat([torch.from_numpy(clip.audio) for clip in clips])[: round(seconds * SAMPLE_RATE)]
+    begin = time.perf_counter()
+    found = list(utterances(transcriber.hearing, [sound]))
+    heard_s = time.perf_counter() - begin
+    begin = time.perf_counter()
+    for embeddings, _, _ in found:
+        cache = transcriber.decoder.new_cache()
+        for part in torch.split(embeddings, 2):
+            transcriber.decoder.prefill(cache, part)
+    prefilled_s = time.perf_counter() - begin
+    whole = len(sound) / SAMPLE_RATE
+    return Row(
+        "part of real time (%)", {"encoder": 100 * heard_s / whole, "prefill": 100 * prefilled_s / whole}, 1
+    )
+
+
+def answer(transcriber: Transcriber, system: str, audio: sets.Audio | None, typed: str) -> str:
+    """Answer a spoken or typed question, greedily."""
+    from assistant.model.chat import Message
+
+    chat, decoder = transcriber.chat, transcriber.decoder
+    head = torch.tensor(chat.turn(Message("system", system)) + chat.open("user"))
+    tail = torch.tensor([*chat.tokenizer.encode(typed), *chat.close(), *chat.open("assistant")])
+    parts = [decoder.embed(head)]
+    if audio is not None:
+        found = [
+            embeddings for embeddings, _, _ in utterances(transcriber.hearing, [torch.from_numpy(audio)])
+        ]
+        if not found:
+            return ""
+        parts += [
+            decoder.embed(torch.tensor([AUDIO_OPEN])),
+            *found,
+            decoder.embed(torch.tensor([AUDIO_CLOSE])),
+        ]
+    parts.append(decoder.embed(tail))
+    limits = Limits(max_tokens=ANSWER_TOKENS, stop=frozenset({chat.turn_end}))
+    return chat.tokenizer.decode(
+        list(generate(decoder, decoder.new_cache(), torch.cat(parts), limits))
+    ).strip()
+
+
+def understanding(tuned: Transcriber, untuned: Transcriber, count: int) -> Row:
+    """Answers judged right, in percent: spoken, typed, and typed to the untuned transformer."""
+    from assistant.bench.judges.similarity import MiniLM
+    from assistant.bench.understanding import Question, questions, table
+
+    system = "You are Viva, a friendly voice assistant. Answer briefly."
+
+    def spoken(question: Question) -> str:
+        return answer(tuned, system, question.audio, "")
+
+    def typed(question: Question) -> str:
+        return answer(tuned, system, None, question.text)
+
+    def before(question: Question) -> str:
+        return answer(untuned, system, None, question.text)
+
+    asked = questions(sets.held_out(count))
+    rows = table(asked, {"spoken": spoken, "typed": typed, "typed, untuned": before}, MiniLM())
+    examples = [
+        f"{q.text} | {a} | {b}" for q, a, b in zip(asked, rows["spoken"][1], rows["typed"][1], strict=True)
+    ]
+    figures = {name: 100 * share for name, (share, _) in rows.items()}
+    return Row("answers judged right (%)", figures, len(asked), tuple(examples[:10]))

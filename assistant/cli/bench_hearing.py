@@ -1,0 +1,61 @@
+"""``vivavoce bench hearing``: what is heard and understood, beside recognisers on the same sound."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PARTS = ("words", "wordless", "manner", "understanding", "codec", "cost")
+
+
+def add(group: typer.Typer) -> None:
+    """Add the command to the group."""
+    group.command()(hearing)
+
+
+def hearing(
+    parts: Annotated[
+        list[str] | None, typer.Argument(help=f"Any of {', '.join(PARTS)}; by default all.")
+    ] = None,
+    count: Annotated[int, typer.Option(help="At most so many clips of each kind.")] = 300,
+    weights: Annotated[Path | None, typer.Option(help="A folder with other weights of hearing.")] = None,
+    examples: Annotated[bool, typer.Option("--examples", help="Also show what was heard.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+) -> None:
+    """Measure hearing on voices and sentences that were put aside and on real people."""
+    from assistant.bench import hearing as bench
+    from assistant.bench.judges.words import Whisper
+    from assistant.errors import UsageError
+    from assistant.model.listening import load_transcriber, untuned_transcriber
+
+    chosen = parts or list(PARTS)
+    if unknown := [part for part in chosen if part not in PARTS]:
+        raise UsageError(f"{unknown[0]!r} is no part of it; known are {', '.join(PARTS)}")
+    transcriber = load_transcriber(weights)
+    rows: list[bench.Row] = []
+    if "words" in chosen:
+        tiny, base = Whisper("whisper-tiny.en"), Whisper()
+        tiny.name = "whisper tiny.en"
+        rows += bench.words(transcriber, [tiny, base], count)
+    if "wordless" in chosen:
+        rows.append(bench.wordless(transcriber, min(count, 100)))
+    if "manner" in chosen:
+        rows += bench.manner(transcriber, count)
+    if "understanding" in chosen:
+        rows.append(bench.understanding(transcriber, untuned_transcriber(), count))
+    if "codec" in chosen:
+        from assistant.bench.codec import codec_rows
+
+        rows += codec_rows(weights, min(count, 40))
+    if "cost" in chosen:
+        rows.append(bench.cost(transcriber))
+    for row in rows:
+        if as_json:
+            print(json.dumps(asdict(row), ensure_ascii=False))
+            continue
+        figures = "  ".join(f"{name} {value:.1f}" for name, value in row.figures.items())
+        print(f"{row.what} (n={row.count}): {figures}")
+        for example in row.examples if examples else ():
+            print(f"    {example}")
