@@ -67,6 +67,10 @@ def talk(
     """Talk. Ctrl-C leaves. With --wav-in it leaves after the answer."""
     if eagerness not in ("low", "medium", "auto", "high"):
         raise UsageError(f"--eagerness {eagerness!r}: expected low, medium, auto or high")
+    from assistant.session.settings import STYLES
+
+    if style not in STYLES:
+        raise UsageError(f"--style {style!r}: expected one of {', '.join(STYLES)}")
     if wav_out and not wav_in:
         raise UsageError("--wav-out goes with --wav-in: files stand in for both microphone and loudspeaker")
     from assistant.client.talk import Manner

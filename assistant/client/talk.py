@@ -47,9 +47,9 @@ def session_update(manner: Manner) -> Event:
         "type": "realtime",
         "audio": {
             "input": {"transcription": {}, "turn_detection": detection},
-            "output": {"voice": manner.style, "speed": manner.rate},
+            "output": {"speed": manner.rate},
         },
-        "vivavoce": {"echo_cancelled": manner.echo_cancelled, "mel": False},
+        "vivavoce": {"echo_cancelled": manner.echo_cancelled, "mel": False, "style": manner.style},
     }
     if manner.instructions is not None:
         session["instructions"] = manner.instructions

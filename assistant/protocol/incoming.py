@@ -12,7 +12,7 @@ from assistant.session import events as ev
 from assistant.session.clock import count
 from assistant.session.errors import Refused
 from assistant.session.items import Item, Part
-from assistant.session.settings import ReplyOptions
+from assistant.session.settings import STYLES, ReplyOptions
 
 LONGEST_SOUND_MS = 24 * 3_600_000
 KINDS = ("message", "function_call", "function_call_output")
@@ -81,6 +81,8 @@ class Reader:
             for name in ("echo_cancelled", "mel"):
                 if name in given:
                     extension[name] = given.flag(name, False)
+            if "style" in given:
+                extension["style"] = given.choice("style", STYLES)
         self.session, self.extension = session, extension
         kind = session["audio"]["input"]["format"]["type"]
         if kind != self._sound.kind:

@@ -6,7 +6,14 @@ from typing import Any
 
 from assistant.protocol.reading import Fields, WireLimits
 from assistant.protocol.sound import A_LAW, MU_LAW, PCM
-from assistant.session.settings import DEFAULT_INSTRUCTIONS, MAX_TOKENS, Settings, Tool, TurnDetection
+from assistant.session.settings import (
+    DEFAULT_INSTRUCTIONS,
+    MAX_TOKENS,
+    STYLES,
+    Settings,
+    Tool,
+    TurnDetection,
+)
 from audiocodec.numbers import SAMPLE_RATE
 
 FLAT_FORMATS = {"pcm16": PCM, "g711_ulaw": MU_LAW, "g711_alaw": A_LAW}
@@ -227,6 +234,7 @@ def core(session: dict[str, Any], extension: dict[str, Any], limits: WireLimits)
         transcribe=heard["transcription"] is not None,
         turn_detection=None if detection is None else TurnDetection(kind=detection["type"], **values),
         speed=spoken["speed"],
+        style=str(extension.get("style", STYLES[0])),
         echo_cancelled=bool(extension.get("echo_cancelled", False)),
         can_pause=bool(extension.get("on", False)),
     )

@@ -10,6 +10,13 @@ DEFAULT_INSTRUCTIONS = (
 )
 PATIENCE_MS = {"low": 8_000, "medium": 4_000, "high": 2_000, "auto": 4_000}
 MAX_TOKENS = 4_096
+STYLES = (
+    "neutral",
+    "cheerful",
+    "calm",
+    "whisper",
+    "excited",
+)  # how the voice may sound; the first by default
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class Settings:
     transcribe: bool = False
     turn_detection: TurnDetection | None = field(default_factory=TurnDetection)
     speed: float = 1.0
-    style: str = "neutral"
+    style: str = STYLES[0]
     echo_cancelled: bool = False
     can_pause: bool = False  # the client knows how to hold its loudspeaker
 

@@ -80,7 +80,14 @@ def write_film(path: Path) -> Path:
 
 def chromium_path() -> str | None:
     """Where a Chromium is, or None."""
-    return next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    return next(
+        (
+            found
+            for name in ("chromium", "chromium-browser", "google-chrome")
+            if (found := shutil.which(name))
+        ),
+        None,
+    )
 
 
 Opener = Callable[..., Any]
@@ -115,7 +122,9 @@ def open_page(playwright_driver: Any, tmp_path: Path) -> Iterator[Opener]:
         page.add_init_script(TAP)
         page.faults = []
         page.on("pageerror", lambda error: page.faults.append(str(error)))
-        page.on("console", lambda message: page.faults.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console", lambda message: page.faults.append(message.text) if message.type == "error" else None
+        )
         page.goto(url)
         return page
 

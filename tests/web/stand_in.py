@@ -107,7 +107,9 @@ class StandIn:
         self._loop.run_until_complete(self._serve())
 
     async def _serve(self) -> None:
-        async with serve(self._handle, "127.0.0.1", 0, process_request=self._request, subprotocols=["realtime"]) as server:
+        async with serve(
+            self._handle, "127.0.0.1", 0, process_request=self._request, subprotocols=["realtime"]
+        ) as server:
             self.url = f"http://localhost:{server.sockets[0].getsockname()[1]}/"
             self._ready.set()
             await self._stop.wait()
@@ -145,7 +147,11 @@ class StandIn:
             if mode == "resume":
                 first = json.loads(await socket.recv())
                 if self._talk is None or first["resume_token"] != self._talk.resume_token:
-                    error = {"type": "invalid_request_error", "code": "resume_failed", "message": "unknown session"}
+                    error = {
+                        "type": "invalid_request_error",
+                        "code": "resume_failed",
+                        "message": "unknown session",
+                    }
                     await socket.send(json.dumps({"type": "error", "error": error}))
                     await socket.close(1008)
                     return
@@ -190,7 +196,9 @@ class _Talk:
         self.socket = socket
         self.resume_token = f"token-{next(self.ids)}"
         again = [event for event in self.kept if event["server_event_seq"] > after]
-        self._write({"type": "vivavoce.session.resumed", "resume_token": self.resume_token, "replayed": len(again)})
+        self._write(
+            {"type": "vivavoce.session.resumed", "resume_token": self.resume_token, "replayed": len(again)}
+        )
         for event in again:
             self._write(event)
 
@@ -251,17 +259,25 @@ class _Talk:
 
     def user_starts(self) -> None:
         self.speaking = True
-        self.emit({
-            "type": "input_audio_buffer.speech_started", "item_id": "next", "audio_start_ms": self._ms(self.sent_samples)
-        })
+        self.emit(
+            {
+                "type": "input_audio_buffer.speech_started",
+                "item_id": "next",
+                "audio_start_ms": self._ms(self.sent_samples),
+            }
+        )
         self._cancel("turn_detected")
 
     def user_said(self, transcript: str) -> None:
         self.speaking = False
         self.last_speech = self.last_speech or max(0, self.sent_samples - SAMPLE_RATE // 5)
-        self.emit({
-            "type": "input_audio_buffer.speech_stopped", "item_id": "next", "audio_end_ms": self._ms(self.last_speech)
-        })
+        self.emit(
+            {
+                "type": "input_audio_buffer.speech_stopped",
+                "item_id": "next",
+                "audio_end_ms": self._ms(self.last_speech),
+            }
+        )
         self._commit(transcript)
         self._answer(spoken=True)
 
@@ -272,14 +288,20 @@ class _Talk:
         item = f"item_{next(self.ids)}"
         self.emit({"type": "input_audio_buffer.committed", "item_id": item})
         content = [{"type": "input_audio", "transcript": None}]
-        self.emit({
-            "type": "conversation.item.added",
-            "item": {"id": item, "type": "message", "role": "user", "content": content},
-        })
-        self.emit({
-            "type": "conversation.item.input_audio_transcription.completed",
-            "item_id": item, "content_index": 0, "transcript": transcript,
-        })
+        self.emit(
+            {
+                "type": "conversation.item.added",
+                "item": {"id": item, "type": "message", "role": "user", "content": content},
+            }
+        )
+        self.emit(
+            {
+                "type": "conversation.item.input_audio_transcription.completed",
+                "item_id": item,
+                "content_index": 0,
+                "transcript": transcript,
+            }
+        )
 
     def _answer(self, spoken: bool = False) -> None:
         self.answer = asyncio.ensure_future(self._speak(spoken))
@@ -288,7 +310,11 @@ class _Talk:
         if self.answer is None or self.answer.done() or self.current is None:
             return
         self.answer.cancel()
-        response = {"id": self.current["response_id"], "status": "cancelled", "status_details": {"reason": reason}}
+        response = {
+            "id": self.current["response_id"],
+            "status": "cancelled",
+            "status_details": {"reason": reason},
+        }
         self.emit({"type": "response.done", "response": response})
 
     async def _speak(self, spoken: bool) -> None:
@@ -296,7 +322,9 @@ class _Talk:
         place = self.current = {"response_id": response, "item_id": item}
         self.emit({"type": "response.created", "response": {"id": response, "status": "in_progress"}})
         entry = {"id": item, "type": "message", "role": "assistant", "content": []}
-        self.emit({"type": "response.output_item.added", "response_id": response, "output_index": 0, "item": entry})
+        self.emit(
+            {"type": "response.output_item.added", "response_id": response, "output_index": 0, "item": entry}
+        )
         pcm, mel = speech_like(self.owner.answer_s)
         pieces = list(_pieces(pcm, mel))
         for count, (start_ms, sound, frames) in enumerate(pieces, 1):
@@ -312,12 +340,20 @@ class _Talk:
                 "text_end": end,
             }
             audio = base64.b64encode(sound).decode()
-            self.emit({
-                "type": "response.output_audio.delta", "delta": audio, "vivavoce": extra, **place,
-                "output_index": 0, "content_index": 0,
-            })
+            self.emit(
+                {
+                    "type": "response.output_audio.delta",
+                    "delta": audio,
+                    "vivavoce": extra,
+                    **place,
+                    "output_index": 0,
+                    "content_index": 0,
+                }
+            )
             if count == 1 and spoken:
-                self.emit({"type": "vivavoce.timing", "response_id": response, "decided_ms": 205, "sent_ms": 288})
+                self.emit(
+                    {"type": "vivavoce.timing", "response_id": response, "decided_ms": 205, "sent_ms": 288}
+                )
             await asyncio.sleep(PIECE_MS / 4000)  # four times as fast as it is played
         self.emit({"type": "response.output_audio.done", **place, "output_index": 0, "content_index": 0})
         self.emit({"type": "response.done", "response": {"id": response, "status": "completed"}})

@@ -201,7 +201,9 @@ def test_a_key_is_asked_for_and_used(open_page: Any) -> None:
         page.locator("#token input[type=password]").fill("sesame")
         page.keyboard.press("Enter")
         wait_for_state(page, "listening")
-        assert "sesame" not in page.evaluate("JSON.stringify({...localStorage, ...sessionStorage}) + location.href")
+        assert "sesame" not in page.evaluate(
+            "JSON.stringify({...localStorage, ...sessionStorage}) + location.href"
+        )
 
 
 def test_an_error_of_the_daemon_is_shown_and_goes_away(open_page: Any) -> None:
@@ -229,7 +231,7 @@ def test_preferences_reach_the_session_and_are_kept(open_page: Any) -> None:
         page.locator("#talk").click()
         wait_for_state(page, "listening")
         session = stand_in.of_type("session.update")[-1]["session"]
-        assert session["audio"]["output"]["voice"] == "cheerful"
+        assert session["vivavoce"]["style"] == "cheerful"
         assert session["audio"]["input"]["turn_detection"] == {"type": "semantic_vad", "eagerness": "low"}
         page.locator("#open-settings").click()
         assert len(page.get_by_label("Microphone").locator("option").all()) > 1
@@ -242,12 +244,24 @@ def test_everything_fits_on_a_phone_and_can_be_reached_by_keyboard(open_page: An
         wait_for_state(page, "listening")
         stand_in.ask("What do you hear?")
         wait_for_state(page, "speaking")
-        wide, high = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+        wide, high = page.evaluate(
+            "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+        )
         assert (wide, high) == (360, 640)
         reached = set()
         for _ in range(16):
             page.keyboard.press("Tab")
             reached.add(page.evaluate("document.activeElement.id"))
-        assert reached >= {"open-settings", "talk", "lines", "mute", "camera-toggle", "message", "send", "stop", "latency"}
+        assert reached >= {
+            "open-settings",
+            "talk",
+            "lines",
+            "mute",
+            "camera-toggle",
+            "message",
+            "send",
+            "stop",
+            "latency",
+        }
         page.locator("#announce", has_text=ANSWER[:20]).wait_for(state="attached")
         no_faults(page)

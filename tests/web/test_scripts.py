@@ -16,7 +16,9 @@ PAGE = web.STATIC_DIR / "index.html"
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_logic_of_the_page() -> None:
     files = sorted(str(path) for path in HERE.glob("*.test.mjs"))
-    result = subprocess.run(["node", "--test", *files], capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(
+        ["node", "--test", *files], capture_output=True, text=True, timeout=120, check=False
+    )
     assert result.returncode == 0, result.stdout[-6_000:]
 
 
@@ -31,7 +33,8 @@ def test_every_file_has_a_type_and_is_served() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/../__init__.py", "/..%2f__init__.py", "//etc/passwd", "/index.html/", "/nothing.js", "/static", "/."]
+    "path",
+    ["/../__init__.py", "/..%2f__init__.py", "//etc/passwd", "/index.html/", "/nothing.js", "/static", "/."],
 )
 def test_no_path_leads_out(path: str) -> None:
     assert web.asset(path) is None

@@ -48,9 +48,9 @@ export function configure(preferences) {
           transcription: {},
           turn_detection: handsFree ? { type: "semantic_vad", eagerness: preferences.eagerness } : null,
         },
-        output: { voice: preferences.style, speed: preferences.rate },
+        output: { speed: preferences.rate },
       },
-      vivavoce: { echo_cancelled: true, mel: preferences.mel },
+      vivavoce: { echo_cancelled: true, mel: preferences.mel, style: preferences.style },
     },
   };
 }
