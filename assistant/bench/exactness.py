@@ -51,8 +51,8 @@ def dialogue_turns(folder: Path) -> list[str]:
     turns: list[str] = []
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
-            for turn in json.loads(line)["turns"]:
-                turns += [*turn["ask"][:1], *turn["answer"][:1]]
+            for turn in json.loads(line).get("turns", []):
+                turns += [*turn.get("ask", [])[:1], *turn.get("answer", [])[:1]]
     if not turns:
         raise UsageError(f"no dialogues in {folder}")
     return turns
