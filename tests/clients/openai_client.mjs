@@ -1,0 +1,40 @@
+// The openai package over TLS: a text turn, a spoken turn, a barge-in and a tool call. Prints what it saw as JSON.
+import OpenAI from 'openai';
+import { OpenAIRealtimeWS } from 'openai/realtime/ws';
+import { packets, silence, tone, waiter } from './sounds.mjs';
+
+const port = process.argv[2];
+const seen = {};
+const client = new OpenAI({ apiKey: 'any', baseURL: `https://localhost:${port}/v1` });
+const connection = new OpenAIRealtimeWS({ model: 'viva-tiny' }, client);
+const until = waiter((handle) => connection.on('event', handle));
+connection.on('error', (problem) => { console.error('error', problem.message); process.exit(1); });
+const text = (words) => connection.send({ type: 'conversation.item.create', item: { type: 'message', role: 'user', content: [{ type: 'input_text', text: words }] } });
+const sound = (pcm) => { for (const packet of packets(pcm)) connection.send({ type: 'input_audio_buffer.append', audio: packet.toString('base64') }); };
+const answer = async () => (await until('response.done')).response;
+
+await until('session.created');
+connection.send({ type: 'session.update', session: { type: 'realtime', tools: [{ type: 'function', name: 'weather', parameters: { type: 'object' } }], audio: { input: { turn_detection: { type: 'server_vad', silence_duration_ms: 300 } } } } });
+await until('session.updated');
+text('hello');
+connection.send({ type: 'response.create' });
+seen.text = (await answer()).output[0].content[0].transcript;
+sound(Buffer.concat([tone(0.6, 200), silence(0.5)]));
+seen.audio = (await answer()).output[0].content[0].transcript;
+text(Array(60).fill('word').join(' '));
+connection.send({ type: 'response.create' });
+await until('response.output_audio.delta');
+sound(tone(0.5, 140));
+await until('input_audio_buffer.speech_started');
+seen.barge_in = (await answer()).status;
+sound(silence(0.5));
+await answer();
+text('call weather');
+connection.send({ type: 'response.create' });
+const call = (await answer()).output[0];
+seen.tool = call.name;
+connection.send({ type: 'conversation.item.create', item: { type: 'function_call_output', call_id: call.call_id, output: 'rain' } });
+connection.send({ type: 'response.create' });
+seen.tool_answer = (await answer()).output[0].content[0].transcript;
+console.log(JSON.stringify(seen));
+process.exit(0);
