@@ -31,7 +31,7 @@ class MelHeadPlan:
     steps: int = 3_000
     batch: int = 8
     frame_batch: int = 4  # sentences of a batch whose frames are painted
-    lexicon_batch: int = 64
+    lexicon_batch: int = 48
     rate: float = 1.5e-3
     state_dropout: float = 0.15  # the transformer will be tuned further: do not lean on single numbers of it
     blind: float = 0.1  # part of the words that are read without token state

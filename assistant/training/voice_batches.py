@@ -17,6 +17,7 @@ from assistant.model.speaking.prosody import Windows, windows
 from assistant.model.speaking.units import split_phones, unit_ids
 from audiocodec.numbers import MEL_HOP_LENGTH
 
+NEUTRAL_WEIGHT = 3  # how much likelier a neutral sentence is drawn: it is what is spoken most
 POOL = 4  # batches drawn together and sorted by length, so that little is padding
 
 
@@ -143,7 +144,7 @@ def lay_out(examples: list[Example]) -> Batch:
 def draw(examples: list[Example], size: int, seed: int, step: int) -> list[Example]:
     """Draw the sentences of one step: of a similar length, each step by its own number."""
     rng = random.Random(f"{seed} {step // POOL}")
-    pool = rng.choices(examples, k=size * POOL)
+    pool = rng.choices(examples, [NEUTRAL_WEIGHT if one.style == 0 else 1 for one in examples], k=size * POOL)
     pool.sort(key=lambda example: len(example.f0))
     order = list(range(POOL))
     rng.shuffle(order)
