@@ -36,6 +36,7 @@ FIXES = {
     "pystoi": f"{EXTRA} judges",
     "resemblyzer": f"{EXTRA} judges",
     "swift_f0": f"{EXTRA} judges",
+    "livekit": f"{EXTRA} aec",
     "triton": f"{EXTRA} gpu",
     "llama_cpp": f"{EXTRA} llama-cpp",
     "ray": f"{EXTRA} serve-ray",

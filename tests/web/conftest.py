@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tests.web.stand_in import StandIn, speech_like
 
 FLAGS = (
@@ -107,7 +108,7 @@ def playwright_driver() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(playwright_driver: Any, tmp_path: Path) -> Iterator[Opener]:
-    """Opens a page: ``open_page(url, silence_s=…, question=…, …)``; further words go to the browser context."""
+    """Opens a page: ``open_page(url, silence_s=…, question=…)``; further words go to the browser context."""
     browsers = []
 
     def opener(url: str, *, silence_s: float = 30.0, question: Path | None = None, **context: Any) -> Any:

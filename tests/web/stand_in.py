@@ -1,4 +1,4 @@
-"""A small stand-in for the daemon: serves the page and talks a scripted conversation, with no model behind it."""
+"""A small stand-in for the daemon: serves the page and talks by a script, with no model behind it."""
 
 import asyncio
 import base64
@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -29,7 +30,7 @@ STOP_SILENCE_MS = 300
 
 
 def speech_like(seconds: float) -> tuple[bytes, np.ndarray]:
-    """Sound with the rhythm of speech, and mel frames that look like it: int16 bytes and (frames, 100) uint8."""
+    """Sound with the rhythm of speech (int16), and mel frames that look like it ((frames, 100) uint8)."""
     time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     syllables = np.clip(np.sin(2 * np.pi * 2.1 * time) * 0.8 + 0.5, 0, 1) ** 1.5
     pitch = 150 + 25 * np.sin(2 * np.pi * 0.6 * time)
@@ -220,10 +221,8 @@ class _Talk:
         task.add_done_callback(self.tasks.discard)
 
     async def _send(self, socket: ServerConnection, text: str) -> None:
-        try:
+        with suppress(ConnectionClosed):
             await socket.send(text)
-        except ConnectionClosed:
-            pass
 
     def hear(self, event: dict[str, Any]) -> None:
         kind = event["type"]

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+
 from tests.web.stand_in import ANSWER, StandIn
 
 pytestmark = pytest.mark.browser
