@@ -111,10 +111,13 @@ class Worn:
 class Wear:
     """Draws rooms, noises and devices for utterances."""
 
-    def __init__(self, rooms: Path, voices: list[Audio], seed: int = 0, strength: float = 1.0) -> None:
-        """``voices`` become babble; ``strength`` 0..1 is how much of all this happens."""
+    def __init__(
+        self, rooms: Path, voices: list[Audio], seed: int = 0, strength: float = 1.0, noise_s: float = NOISE_S
+    ) -> None:
+        """``voices`` become babble; ``strength`` 0..1 is how much of all this happens;
+        each noise is ``noise_s`` long."""
         self.strength = strength
-        rng, samples = np.random.default_rng(seed), int(NOISE_S * SAMPLE_RATE)
+        rng, samples = np.random.default_rng(seed), int(noise_s * SAMPLE_RATE)
         self.rooms = recorded_rooms(rooms) + [room(rng) for _ in range(60)]
         noises = [coloured_noise(samples, slope, rng) for slope in (0.0, 0.5, 1.0, 1.0, 1.5, 2.0)]
         noises += [hum(samples, rng), keyboard(samples, rng), keyboard(samples, rng)]

@@ -69,6 +69,7 @@ class Sound:
     corpora: tuple[Path, ...]
     shares: tuple[float, ...]  # how often each corpus is drawn
     rooms: Path
+    noise_s: float = 40.0  # of each noise
 
 
 class SpeechBatches:
@@ -90,7 +91,7 @@ class SpeechBatches:
             self.corpora.append((CorpusAudio(folder), records))
         rng = np.random.default_rng(seed)
         babble = [np.asarray(self.pcm(rng)[1] / 32_768, np.float32) for _ in range(60)]
-        self.wear = Wear(sound.rooms, babble, seed)
+        self.wear = Wear(sound.rooms, babble, seed, noise_s=sound.noise_s)
 
     def pcm(self, rng: np.random.Generator, rank: float | None = None) -> tuple[Utterance, NDArray[np.int16]]:
         """One utterance; ``rank`` 0..1 asks for a length (near that quantile)."""

@@ -1,0 +1,214 @@
+"""Training of hearing on a corpus of tones: data is resumable, losses fall, runs agree with the live path."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from assistant.model.hearing import Hearing
+from assistant.model.hearing_files import new_hearing
+from assistant.model.manner import MannerConfig
+from assistant.training.augment import Wear
+from assistant.training.features import FeatureSet, HeardUtterance, hear_corpus, prepare, read_features
+from assistant.training.speech_batches import Sound, SpeechBatches, place
+from assistant.training.speech_data import CorpusAudio, make_corpus, read_corpus, trimmed
+from assistant.training.texts import Line
+from assistant.training.train_encoder import EncoderRecipe, Pace, ctc, rows_to_keep
+from assistant.training.train_manner import MannerRecipe, through_codebooks
+from assistant.training.train_omni import runs_of
+from assistant.training.voices import Spoken, repaired_wav, whispered, word_ends
+from assistant.training.whisper_start import WhisperTeacher
+from assistant.training.word_errors import edits, greedy
+from audiocodec.encoder import EncoderConfig
+
+WIDTH = 12
+CONFIG = EncoderConfig(
+    width=384,
+    heads=6,
+    layers=1,
+    feed_forward=16,
+    projector_width=16,
+    projector_heads=2,
+    projector_layers=1,
+    projector_feed_forward=32,
+    model_width=WIDTH,
+    past_blocks=3,
+)
+
+
+class ToneVoice:
+    """Says a sentence as one tone a word."""
+
+    def speak(self, text: str, rng: np.random.Generator) -> Spoken:
+        parts = []
+        for word in text.split():
+            time = np.arange(4_800) / 24_000
+            parts.append(0.5 * np.sin(2 * np.pi * (150 + 40 * len(word)) * time).astype(np.float32))
+        ends = tuple(4_800 * (index + 1) for index in range(len(parts)))
+        return Spoken(np.concatenate(parts), "tone", ends, 1.0, 200.0)
+
+
+LINES = [
+    Line("a bb ccc dd", "ask", "one"),
+    Line("ccc a bb", "answer", "one"),
+    Line("dd dd a ccc bb", "cutoff", "x"),
+]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    list(make_corpus(tmp_path / "tones", ToneVoice(), LINES, 0.01, seed=3))
+    return tmp_path / "tones"
+
+
+@pytest.fixture
+def hearing() -> Hearing:
+    torch.manual_seed(0)
+    hearing = new_hearing(CONFIG, MannerConfig(WIDTH, 8, 16), torch.randn(40, WIDTH), torch.arange(5, 30))
+    for name, value in hearing.listener.codebooks.named_buffers():
+        value.copy_(torch.ones_like(value) if name.endswith("scale") else torch.randn_like(value) * 0.5)
+    return hearing.eval()
+
+
+def batches(corpus: Path) -> SpeechBatches:
+    def rows(text: str) -> list[int]:
+        return [len(word) for word in text.split()]
+
+    return SpeechBatches(Sound((corpus,), (1.0,), corpus, noise_s=2.0), rows, frozenset(), seed=1)
+
+
+def test_a_corpus_knows_what_it_holds_and_goes_on(corpus: Path) -> None:
+    records = read_corpus(corpus)
+    audio = CorpusAudio(corpus)
+    assert len(records) == 100
+    record = records[5]
+    assert len(audio(record)) == record.length
+    assert record.word_ends[-1] == record.length
+    assert list(make_corpus(corpus, ToneVoice(), LINES, 0.01, seed=3)) == []
+    list(make_corpus(corpus, ToneVoice(), LINES, 0.03, seed=3))
+    assert read_corpus(corpus)[:100] == records
+
+
+def test_silence_around_a_voice_is_cut() -> None:
+    pcm = np.concatenate([np.zeros(9_000), np.full(5_000, 4_000), np.zeros(7_000)]).astype(np.int16)
+    cut, before = trimmed(pcm)
+    assert before == 9_000 - 960
+    assert len(cut) == pytest.approx(5_000 + 2 * 960, abs=2)
+
+
+def test_words_are_placed_behind_where_they_end() -> None:
+    placed = place([[(3, 100), (4, 1_900), (5, 8_000)], None], 8)
+    assert placed[0].tolist() == [-1, 3, 4, -1, -1, 5, -1, -1]
+    assert placed[1].tolist() == [-2] * 8
+
+
+def test_batches_are_the_same_for_the_same_step(corpus: Path) -> None:
+    first, again, other = (batches(corpus).batch(step, 3) for step in (3, 3, 4))
+    torch.testing.assert_close(first.mel, again.mel, rtol=0, atol=0)
+    assert first.targets == again.targets
+    assert first.mel.shape != other.mel.shape or not torch.equal(first.mel, other.mel)
+    assert first.mel.shape[2] % 16 == 0
+    assert int(first.frames.max()) <= first.placed.shape[1]
+
+
+def teacher() -> WhisperTeacher:
+    """A teacher with random weights of Whisper's shapes."""
+    generator = torch.Generator().manual_seed(2)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator) * 0.05
+
+    tensors = {"conv1/weight": random(384, 80, 3), "conv1/bias": random(384), "conv2/bias": random(384)}
+    tensors |= {"conv2/weight": random(384, 384, 3), "position_encodings/encodings": random(1_500, 384)}
+    for layer in range(4):
+        for part, shapes in (("self_attention", ((1_152, 384), (384, 384))), ("ffn", ((8, 384), (384, 8)))):
+            for index, shape in enumerate(shapes):
+                tensors[f"layer_{layer}/{part}/linear_{index}/weight"] = random(*shape)
+                tensors[f"layer_{layer}/{part}/linear_{index}/bias"] = random(shape[0])
+            tensors[f"layer_{layer}/{part}/layer_norm/gamma"] = torch.ones(384)
+            tensors[f"layer_{layer}/{part}/layer_norm/beta"] = torch.zeros(384)
+    tensors |= {"layer_norm/gamma": torch.ones(384), "layer_norm/beta": torch.zeros(384)}
+    return WhisperTeacher({f"encoder/{name}": value for name, value in tensors.items()})
+
+
+def test_encoder_learns(corpus: Path, hearing: Hearing) -> None:
+    pace = Pace(head=5e-3, encoder=1e-3, warm_up=2, batch_s=6, steps=40, frequent_rows=25, other_rows=1)
+    recipe = EncoderRecipe(hearing.listener.encoder.train(), hearing.reader, teacher(), batches(corpus), pace)
+    losses = [recipe.step(number) for number in range(12)]
+    assert "distance" in losses[0]
+    assert np.mean([loss["ctc"] for loss in losses[-4:]]) < 0.8 * np.mean(
+        [loss["ctc"] for loss in losses[:3]]
+    )
+
+
+def test_said_rows_always_take_part(corpus: Path) -> None:
+    batch = batches(corpus).batch(1, 6)
+    pace = Pace(frequent_rows=2, other_rows=3)
+    keep, index = rows_to_keep(batch, 25, np.random.default_rng(0), pace)
+    said = {row for target in batch.targets for row in target}
+    assert said <= set(keep.tolist())
+    assert all(int(index[row]) - 1 == keep.tolist().index(row) for row in said)
+    logits = torch.zeros(len(batch.targets), batch.placed.shape[1], len(keep) + 1)
+    assert torch.isfinite(ctc(logits, batch, index))
+
+
+def test_greedy_merges_and_counts() -> None:
+    logits = torch.nn.functional.one_hot(torch.tensor([[0, 2, 2, 0, 2, 3, 3]]), 5).float()
+    assert greedy(logits, torch.tensor([6])) == [[1, 1, 2]]
+    assert edits(["a", "b", "c"], ["a", "x", "c", "d"]) == 2
+
+
+def test_heard_frames_train_manner_and_make_the_live_runs(
+    tmp_path: Path, corpus: Path, hearing: Hearing
+) -> None:
+    wear = Wear(corpus, [], strength=0.2, noise_s=2.0)
+    list(
+        hear_corpus(
+            tmp_path / "heard", corpus, hearing.listener, wear, lambda record: record.kind != "scrambled"
+        )
+    )
+    features, blanks = through_codebooks(
+        hearing.listener.codebooks, hearing.reader, read_features(tmp_path / "heard")
+    )
+    assert sum(record.frames for record in features.records) == len(features.semantic) == len(blanks)
+    assert {record.finished for record in features.records} == {True, False}
+    recipe = MannerRecipe(hearing.manner.train(), features, blanks, 60)
+    losses = [recipe.step(number) for number in range(12)]
+    assert sum(losses[-1].values()) < sum(losses[0].values())
+
+
+@torch.inference_mode()
+def test_runs_of_kept_frames_are_those_of_the_live_path(hearing: Hearing) -> None:
+    pcm = torch.randn(6 * 3_840, generator=torch.Generator().manual_seed(3)) * 0.2
+    frames, _ = hearing.listener(pcm[None], hearing.listener.initial_state(1))
+    record = HeardUtterance(0, 12, 0, 12, True, "", "ask", "", 0, "", {})
+    features = FeatureSet(frames.semantic[0], frames.prosody[0], frames.timbre[0], (record,))
+    runs = runs_of(hearing, features, record)
+    block, state = hearing.step(hearing.initial_state(), pcm)
+    last, _ = hearing.flush(state)
+    live = torch.cat([block.embeddings, last.embeddings])
+    kept = torch.cat([runs.words + hearing.say_how(runs.prosody), hearing.sum_up(runs.whole)[None]])
+    torch.testing.assert_close(kept, live, atol=2e-3, rtol=2e-3)
+
+
+def test_what_is_prepared_tells_its_truth(corpus: Path) -> None:
+    rng, wear = np.random.default_rng(2), Wear(corpus, [], strength=0.0, noise_s=2.0)
+    record = next(one for one in read_corpus(corpus) if one.kind == "cutoff")
+    made = [prepare(record, CorpusAudio(corpus)(record), wear, rng) for _ in range(20)]
+    assert {one.finished for one in made} == {True, False}
+    assert all(one.start < one.end < len(one.sound) for one in made)
+    assert all(("intent" in one.traits) == one.finished for one in made)
+
+
+def test_makers_helpers() -> None:
+    durations = np.asarray([2, 1, 1, 1, 3, 2, 4], np.float32)
+    assert word_ends("ab cd", durations) == (4 * 600, 10 * 600)
+    voiced = (8_000 * np.sin(np.arange(24_000) * 0.05)).astype(np.int16)
+    breath = whispered(voiced, np.random.default_rng(0))
+    assert breath.shape == voiced.shape
+    assert np.abs(breath).max() > 8_000
+    header = b"RIFF\xff\xff\xff\xffWAVEfmt " + bytes(20) + b"data\xff\xff\xff\xff"
+    mended = repaired_wav(header + bytes(100))
+    assert int.from_bytes(mended[4:8], "little") == len(mended) - 8
+    assert int.from_bytes(mended[len(header) - 4 : len(header)], "little") == 100

@@ -1,0 +1,50 @@
+"""What is spoken in training: what is put aside, and how words are written."""
+
+import random
+
+from assistant.training.texts import (
+    always_capital,
+    dialogues,
+    lines,
+    punctuated,
+    put_aside,
+    scrambled,
+    spoken_form,
+)
+
+
+def test_putting_aside_depends_on_the_id_alone() -> None:
+    aside = {str(record["id"]) for record in dialogues(test=True)}
+    kept = {str(record["id"]) for record in dialogues(test=False)}
+    assert not aside & kept
+    assert 0.03 < len(aside) / len(aside | kept) < 0.07
+    assert all(put_aside(key) for key in aside)
+
+
+def test_no_line_of_a_dialogue_put_aside_is_spoken_in_training() -> None:
+    aside = {str(record["id"]) for record in dialogues(test=True)}
+    assert not any(line.source in aside for line in lines(test=False))
+    spoken = {line.source for line in lines(test=True) if line.kind != "cutoff"}
+    assert spoken
+    assert spoken <= aside
+
+
+def test_sentences_get_an_end() -> None:
+    assert punctuated("what is tea") == "what is tea?"
+    assert punctuated("what's tea") == "what's tea?"
+    assert punctuated("I like tea") == "I like tea."
+    assert punctuated("stop!") == "stop!"
+
+
+def test_words_alone_with_names_in_capitals() -> None:
+    texts = ["I went to Paris.", "Is Paris nice?", "Well, Paris is nice", "The sea. The sun"]
+    names = always_capital(texts)
+    assert "paris" in names
+    assert "the" not in names
+    assert spoken_form("The sun, in Paris - isn't I it?", names) == "the sun in Paris isn't I it"
+
+
+def test_scrambled_sentences_are_made_of_words() -> None:
+    words = scrambled(["one two three.", "four five"], random.Random(1)).rstrip(".?").split()
+    assert 2 <= len(words) <= 9
+    assert set(words) <= {"one", "two", "three", "four", "five"}
