@@ -32,13 +32,15 @@ def speech(
     import torch
 
     from assistant.bench import speech as bench
+    from assistant.bench import speech_speed
     from assistant.bench.sentences import read_sentences, sample_of
     from assistant.model.speaking.recital import load_reciter
     from assistant.model.speaking.speaker import Manner
 
     torch.set_num_threads(threads)
     texts = sample_of(read_sentences(sentences), count)
-    voices: list[Voice] = [bench.Viva(load_reciter(voice), Manner(style, rate))]
+    reciter = load_reciter(voice)
+    voices: list[Voice] = [bench.Viva(reciter, Manner(style, rate))]
     if others:
         voices += [bench.Hibari(threads), *bench.piper()]
     judges = bench.all_judges(threads)
@@ -53,6 +55,7 @@ def speech(
         figures[speaker.name] = bench.summary(verdicts)
         worst = worst or bench.worst(verdicts, lambda verdict: verdict.scores["DistillMOS"])
         worst += bench.misheard(verdicts) if speaker is voices[0] else []
+    figures[voices[0].name] |= speech_speed.figures(reciter, texts[:20])
     if as_json:
         print(
             json.dumps(
@@ -82,7 +85,7 @@ def _show(count: int, figures: dict[str, dict[str, float]], worst: "list[Verdict
     from rich.table import Table
 
     table = Table("", *figures, title=f"{count} sentences")
-    for name in next(iter(figures.values())):
+    for name in dict.fromkeys(name for values in figures.values() for name in values):
         table.add_row(name, *(f"{values[name]:.3g}" if name in values else "" for values in figures.values()))
     console = Console(width=110)
     console.print(table)
