@@ -21,8 +21,7 @@ from assistant.client.timing import AckScheduler, InputClock, VoiceToVoice
 from audiocodec.numbers import SAMPLE_RATE
 
 KEPT_PACKETS = 150  # of microphone while the connection is away: 3 s
-WATCH_EVERY_S = 0.5
-QUIET_S = 1.5  # of silence after the last answer before a rig without a person leaves
+WATCH_EVERY_S = 0.25
 LATE_ERRORS = {"response_cancel_not_active", "input_audio_buffer_commit_empty"}  # lost races, nobody's fault
 
 
@@ -37,6 +36,7 @@ class Manner:
     echo_cancelled: bool = False
     instructions: str | None = None
     leave_when_done: bool = False  # after the answer to the last recorded sound
+    quiet_s: float = 1.5  # of silence that count as being done
     at_most_s: float = math.inf
 
 
@@ -149,7 +149,7 @@ class Talk:
             return False
         now_s = time.monotonic()
         self._quiet_since_s = self._quiet_since_s or now_s
-        return now_s - self._quiet_since_s > QUIET_S
+        return now_s - self._quiet_since_s > self._manner.quiet_s
 
     def _linked(self, status: str) -> None:
         if status in ("open", "renewed"):

@@ -5,7 +5,7 @@ import base64
 import itertools
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +16,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
 
 from assistant import web
 
@@ -49,6 +50,10 @@ def speech_like(seconds: float) -> tuple[bytes, np.ndarray]:
     harmonics = 0.82 + 0.18 * np.cos(band * 1.9)
     mel = np.clip(0.2 + 0.75 * envelope * formants * harmonics, 0, 1)
     return pcm.astype("<i2").tobytes(), (mel * 255).astype(np.uint8)
+
+
+def _realtime(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return next((name for name in offered if name == "realtime"), None)
 
 
 class StandIn:
@@ -109,7 +114,7 @@ class StandIn:
 
     async def _serve(self) -> None:
         async with serve(
-            self._handle, "127.0.0.1", 0, process_request=self._request, subprotocols=["realtime"]
+            self._handle, "127.0.0.1", 0, process_request=self._request, select_subprotocol=_realtime
         ) as server:
             self.url = f"http://localhost:{server.sockets[0].getsockname()[1]}/"
             self._ready.set()
