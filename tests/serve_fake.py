@@ -1,4 +1,4 @@
-"""Run the daemon around the fake model, for client libraries in other processes: prints its port and serves."""
+"""Run the daemon around the fake model, for clients in other processes: prints its port and serves."""
 
 import argparse
 import asyncio

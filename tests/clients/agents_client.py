@@ -1,4 +1,4 @@
-"""The openai-agents package: a text turn with a tool, a spoken turn and a barge-in. Prints what it saw as JSON."""
+"""openai-agents: a text turn with a tool, a spoken turn and a barge-in. Prints what it saw as JSON."""
 
 import asyncio
 import json
@@ -33,7 +33,9 @@ class Log:
 
 def raw(kind):
     """Match the server's own event inside the package's."""
-    return lambda event: getattr(event.data, "type", "") == "raw_server_event" and event.data.data["type"] == kind
+    return lambda event: (
+        getattr(event.data, "type", "") == "raw_server_event" and event.data.data["type"] == kind
+    )
 
 
 async def main(port):
@@ -49,8 +51,11 @@ async def main(port):
         await session.send_message("call weather")
         end = await log.until("tool_end")
         seen["tool"] = [CALLED[0], str(end.output)]
-        answer = await log.until("raw_model_event", raw("response.done"))
-        seen["tool_answer"] = answer.data.data["response"]["output"][0]["content"][0]["transcript"]
+        output = {}
+        while "content" not in output:
+            answer = await log.until("raw_model_event", raw("response.done"))
+            output = answer.data.data["response"]["output"][0]
+        seen["tool_answer"] = output["content"][0]["transcript"]
         for packet in packets(tone(0.6, 200) + silence(0.5)):
             await session.send_audio(packet)
         answer = await log.until("raw_model_event", raw("response.done"))

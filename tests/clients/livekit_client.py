@@ -1,4 +1,4 @@
-"""livekit-plugins-openai: a text turn, a spoken turn, a barge-in and a tool call. Prints what it saw as JSON."""
+"""livekit-plugins-openai: text, a spoken turn, a barge-in and a tool call. Prints what it saw as JSON."""
 
 import asyncio
 import json

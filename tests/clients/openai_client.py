@@ -58,7 +58,9 @@ async def main(port):
         result = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
         await connection.conversation.item.create(item=result)
         await connection.response.create()
-        seen["tool_answer"] = (await until(connection, "response.done")).response.output[0].content[0].transcript
+        seen["tool_answer"] = (
+            (await until(connection, "response.done")).response.output[0].content[0].transcript
+        )
     print(json.dumps(seen))
 
 

@@ -1,4 +1,4 @@
-"""pipecat-ai: a text turn, a spoken turn, a barge-in and a tool call in a pipeline. Prints what it saw as JSON."""
+"""pipecat-ai: text, a spoken turn, a barge-in and a tool call. Prints what it saw as JSON."""
 
 import asyncio
 import json
@@ -10,8 +10,8 @@ from pipecat.frames.frames import (
     InputAudioRawFrame,
     InterruptionFrame,
     LLMFullResponseEndFrame,
-    LLMRunFrame,
     LLMMessagesAppendFrame,
+    LLMRunFrame,
     TTSAudioRawFrame,
     TTSTextFrame,
     UserStartedSpeakingFrame,
@@ -35,7 +35,14 @@ class Listener(FrameProcessor):
 
     async def process_frame(self, frame, direction):
         await super().process_frame(frame, direction)
-        if isinstance(frame, TTSAudioRawFrame | TTSTextFrame | LLMFullResponseEndFrame | UserStartedSpeakingFrame | InterruptionFrame):
+        if isinstance(
+            frame,
+            TTSAudioRawFrame
+            | TTSTextFrame
+            | LLMFullResponseEndFrame
+            | UserStartedSpeakingFrame
+            | InterruptionFrame,
+        ):
             self.frames.put_nowait(frame)
         await self.push_frame(frame, direction)
 
@@ -70,17 +77,17 @@ async def main(port):
             await task.queue_frame(InputAudioRawFrame(packet, RATE, 1))
 
     async def ask(text):
-        await task.queue_frame(LLMMessagesAppendFrame([{"role": "user", "content": text}], run_llm=True))
+        await service.queue_frame(LLMMessagesAppendFrame([{"role": "user", "content": text}], run_llm=True))
 
     await task.queue_frame(LLMRunFrame())
     seen["text"] = await listener.until(LLMFullResponseEndFrame)
     await sound(tone(0.6, 200) + silence(1.0))
     seen["audio"] = await listener.until(LLMFullResponseEndFrame)
     await ask("call weather")
-    while not called:
-        await listener.until(LLMFullResponseEndFrame)
-    seen["tool"] = called[0]
-    seen["tool_answer"] = await listener.until(LLMFullResponseEndFrame)
+    answer = ""
+    while not called or not answer:
+        answer = await listener.until(LLMFullResponseEndFrame)
+    seen["tool"], seen["tool_answer"] = called[0], answer
     await ask(" ".join(["word"] * 60))
     await listener.until(TTSAudioRawFrame)
     await sound(tone(0.5, 140))

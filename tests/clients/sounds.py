@@ -9,7 +9,9 @@ RATE = 24_000
 def tone(seconds: float, hz: float) -> bytes:
     """A buzz with twenty overtones, int16 at 24 kHz."""
     steps = [2 * math.pi * hz * n / RATE for n in range(int(seconds * RATE))]
-    return struct.pack(f"<{len(steps)}h", *(int(1_500 * sum(math.sin(k * step) for k in range(1, 21))) for step in steps))
+    return struct.pack(
+        f"<{len(steps)}h", *(int(1_500 * sum(math.sin(k * step) for k in range(1, 21))) for step in steps)
+    )
 
 
 def silence(seconds: float) -> bytes:

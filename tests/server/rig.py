@@ -71,7 +71,9 @@ class Client:
 
     async def type(self, text: str) -> None:
         content = [{"type": "input_text", "text": text}]
-        await self.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
+        await self.send(
+            "conversation.item.create", item={"type": "message", "role": "user", "content": content}
+        )
 
     async def ask(self, text: str, **response: Any) -> Message:
         """A text turn; gives response.done."""

@@ -6,8 +6,6 @@ import struct
 import zlib
 from typing import Any
 
-import pytest
-
 from assistant.config import Limits
 from tests.server import rig
 
@@ -94,7 +92,11 @@ BAD: list[tuple[str, Any, str]] = [
     ("instructions of 70,000 characters", update(instructions="x" * 70_000), "invalid_value"),
     ("unknown modality", update(output_modalities=["smell"]), "invalid_value"),
     ("no modality", update(output_modalities=[]), "invalid_value"),
-    ("wrong rate", update(audio={"input": {"format": {"type": "audio/pcm", "rate": 16_000}}}), "invalid_value"),
+    (
+        "wrong rate",
+        update(audio={"input": {"format": {"type": "audio/pcm", "rate": 16_000}}}),
+        "invalid_value",
+    ),
     ("unknown format", update(audio={"input": {"format": {"type": "audio/opus"}}}), "invalid_value"),
     ("unknown flat format", update(input_audio_format="mp3"), "invalid_value"),
     ("audio that is a word", update(audio="loud"), "invalid_value"),
@@ -124,7 +126,11 @@ BAD: list[tuple[str, Any, str]] = [
     ("sound without sound", message([{"type": "input_audio", "audio": ""}]), "invalid_audio"),
     ("a huge id", message(TEXT, id="x" * 300), "invalid_value"),
     ("behind an unknown item", {**message(TEXT), "previous_item_id": "no"}, "item_not_found"),
-    ("output without call", {"type": "conversation.item.create", "item": {"type": "function_call_output"}}, "missing_field"),
+    (
+        "output without call",
+        {"type": "conversation.item.create", "item": {"type": "function_call_output"}},
+        "missing_field",
+    ),
     ("retrieve of nothing", {"type": "conversation.item.retrieve", "item_id": "no"}, "item_not_found"),
     ("delete of nothing", {"type": "conversation.item.delete", "item_id": "no"}, "item_not_found"),
     ("delete without id", {"type": "conversation.item.delete"}, "missing_field"),
@@ -155,7 +161,11 @@ BAD: list[tuple[str, Any, str]] = [
     ("metadata of numbers", respond(metadata={"a": 1}), "invalid_value"),
     ("metadata of 20 entries", respond(metadata={str(n): "x" for n in range(20)}), "invalid_value"),
     ("unknown conversation", respond(conversation="mine"), "invalid_value"),
-    ("unknown reference", respond(conversation="none", input=[{"type": "item_reference", "id": "no"}]), "item_not_found"),
+    (
+        "unknown reference",
+        respond(conversation="none", input=[{"type": "item_reference", "id": "no"}]),
+        "item_not_found",
+    ),
     ("input that is a word", respond(input="x"), "invalid_value"),
 ]
 

@@ -24,9 +24,11 @@ async def get(running: Daemon, path: str, **headers: str) -> httpx.Response:
 
 async def freed(model: FakeOmni, conversations: int = 0) -> None:
     """Wait until the engine holds no more than so many conversations."""
-    async with asyncio.timeout(rig.PATIENCE_S):
-        while model.open_conversations > conversations:
-            await asyncio.sleep(0.01)
+    for _ in range(int(rig.PATIENCE_S / 0.01)):
+        if model.open_conversations <= conversations:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{model.open_conversations} conversations are still open")
 
 
 async def test_page_probes_and_metrics(running: Daemon) -> None:
@@ -42,7 +44,11 @@ async def test_page_probes_and_metrics(running: Daemon) -> None:
         await client.sound(tone(0.6) + silence(0.5))
         await client.until("response.done")
         metrics = (await get(running, "/metrics")).text
-    for line in ("vivavoce_sessions 1.0", "vivavoce_first_audio_seconds_count 1.0", "vivavoce_endpoint_seconds_count 1.0"):
+    for line in (
+        "vivavoce_sessions 1.0",
+        "vivavoce_first_audio_seconds_count 1.0",
+        "vivavoce_endpoint_seconds_count 1.0",
+    ):
         assert line in metrics
 
 
@@ -176,8 +182,7 @@ async def test_a_client_that_does_not_read_is_closed_and_others_go_on() -> None:
             assert (await other.ask("still there"))["status"] == "completed"
             slow.socket.transport.resume_reading()
             with pytest.raises(ConnectionClosedError):
-                while True:
-                    await slow.next()
+                await slow.until("nothing that comes")
             assert slow.socket.close_code == 1013
 
 
@@ -273,14 +278,13 @@ async def test_two_sockets_one_session(running: Daemon) -> None:
 
 
 async def test_draining_lets_an_answer_arrive_and_says_come_back() -> None:
-    async with rig.daemon() as running:
-        async with rig.client(running) as client:
-            await client.type(" ".join(["word"] * 30))
-            await client.send("response.create")
-            await client.until("response.created")
-            stopping = asyncio.create_task(running.stop(5.0))
-            done = await client.until("response.done")
-            assert done["response"]["status"] == "completed"
-            await client.socket.wait_closed()
-            assert client.socket.close_code == 1012
-            await stopping
+    async with rig.daemon() as running, rig.client(running) as client:
+        await client.type(" ".join(["word"] * 30))
+        await client.send("response.create")
+        await client.until("response.created")
+        stopping = asyncio.create_task(running.stop(5.0))
+        done = await client.until("response.done")
+        assert done["response"]["status"] == "completed"
+        await client.socket.wait_closed()
+        assert client.socket.close_code == 1012
+        await stopping

@@ -47,7 +47,13 @@ async def test_a_text_turn_with_sound(client: rig.Client) -> None:
     client.seen.clear()
     response = await client.ask("hello", metadata={"client_event_id": "x"})
     kinds = [kind for kind in client.kinds() if not kind.endswith(".delta")]
-    assert kinds == ["conversation.item.added", "conversation.item.created", "conversation.item.done", *ANSWER, *ANSWER_END]
+    assert kinds == [
+        "conversation.item.added",
+        "conversation.item.created",
+        "conversation.item.done",
+        *ANSWER,
+        *ANSWER_END,
+    ]
     assert response["status"] == "completed"
     assert response["metadata"] == {"client_event_id": "x"}
     assert response["usage"]["output_tokens"] == 4
@@ -66,7 +72,10 @@ async def test_a_text_turn_without_sound(client: rig.Client) -> None:
 
 
 async def test_a_spoken_turn(client: rig.Client) -> None:
-    await client.send("session.update", session={"type": "realtime", "audio": {"input": {"transcription": {"model": "any"}}}})
+    await client.send(
+        "session.update",
+        session={"type": "realtime", "audio": {"input": {"transcription": {"model": "any"}}}},
+    )
     await client.until("session.updated")
     client.seen.clear()
     await client.sound(silence(0.2) + tone(1.0) + silence(0.6))
@@ -88,7 +97,9 @@ async def test_barge_in_and_truncation(client: rig.Client) -> None:
     done = await client.until("response.done")
     assert done["response"]["status"] == "cancelled"
     assert done["response"]["status_details"]["reason"] == "turn_detected"
-    await client.send("conversation.item.truncate", item_id=delta["item_id"], content_index=0, audio_end_ms=160)
+    await client.send(
+        "conversation.item.truncate", item_id=delta["item_id"], content_index=0, audio_end_ms=160
+    )
     await client.until("conversation.item.truncated")
     await client.send("conversation.item.retrieve", item_id=delta["item_id"])
     item = (await client.until("conversation.item.retrieved"))["item"]
@@ -138,7 +149,12 @@ async def test_telephone_formats(client: rig.Client, kind: str) -> None:
 async def test_beta_spellings(running: Daemon) -> None:
     headers = {"OpenAI-Beta": "realtime=v1"}
     async with rig.client(running, additional_headers=headers) as client:
-        flat = {"modalities": ["text", "audio"], "input_audio_format": "pcm16", "voice": "alloy", "turn_detection": None}
+        flat = {
+            "modalities": ["text", "audio"],
+            "input_audio_format": "pcm16",
+            "voice": "alloy",
+            "turn_detection": None,
+        }
         await client.send("session.update", session=flat)
         session = (await client.until("session.updated"))["session"]
         assert session["audio"]["input"]["turn_detection"] is None
@@ -184,8 +200,16 @@ async def test_extensions(running: Daemon) -> None:
         await client.until("vivavoce.timing")
         deltas = [m for m in client.seen if m["type"] == "response.output_audio.delta"]
         assert deltas[0]["vivavoce"]["start_ms"] == 0
-        assert len(base64.b64decode(deltas[0]["vivavoce"]["mel"])) == deltas[0]["vivavoce"]["mel_frames"] * 100
+        assert (
+            len(base64.b64decode(deltas[0]["vivavoce"]["mel"])) == deltas[0]["vivavoce"]["mel_frames"] * 100
+        )
         timing = client.seen[-1]
-        assert timing["asked_ms"] <= timing["heard_ms"] <= timing["text_ms"] <= timing["audio_ms"] <= timing["sent_ms"]
+        assert (
+            timing["asked_ms"]
+            <= timing["heard_ms"]
+            <= timing["text_ms"]
+            <= timing["audio_ms"]
+            <= timing["sent_ms"]
+        )
         numbers = [message["server_event_seq"] for message in client.seen]
         assert numbers == list(range(1, len(numbers) + 1))
