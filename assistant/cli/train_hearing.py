@@ -34,7 +34,8 @@ def speech_data(
 
 def encoder(steps: Steps = 12_000, threads: Threads = 0) -> None:
     """Distil the streaming encoder and teach it the transformer's token space."""
-    from assistant.training.hearing_recipes import ENCODER_RUN, RUNS, encoder_recipe, read_language
+    from assistant.paths import RUNS
+    from assistant.training.hearing_recipes import ENCODER_RUN, encoder_recipe, read_language
     from assistant.training.runs import Plan, train
     from assistant.training.train_encoder import Pace
 
@@ -67,9 +68,9 @@ def codebooks(threads: Threads = 0) -> None:
 
 def manner(steps: Steps = 800, threads: Threads = 0) -> None:
     """Train the judge of manner and of the end of a turn."""
+    from assistant.paths import RUNS
     from assistant.training.hearing_recipes import (
         MANNER_RUN,
-        RUNS,
         manner_recipe,
         read_language,
         with_codebooks,
@@ -82,7 +83,8 @@ def manner(steps: Steps = 800, threads: Threads = 0) -> None:
 
 def codec(steps: Steps = 1_000, threads: Threads = 0) -> None:
     """Train the codec's way back: codes to mel."""
-    from assistant.training.hearing_recipes import CODEC_RUN, RUNS, codec_recipe, read_language
+    from assistant.paths import RUNS
+    from assistant.training.hearing_recipes import CODEC_RUN, codec_recipe, read_language
     from assistant.training.runs import Plan, train
 
     set_threads(threads)
@@ -95,7 +97,8 @@ def omni(
     threads: Threads = 0,
 ) -> None:
     """Tune the transformer on what is heard and what is typed together."""
-    from assistant.training.hearing_recipes import OMNI_RUN, RUNS, omni_recipe, read_language
+    from assistant.paths import RUNS
+    from assistant.training.hearing_recipes import OMNI_RUN, omni_recipe, read_language
     from assistant.training.runs import Plan, train
     from assistant.training.train_omni import OmniPace
 

@@ -168,9 +168,8 @@ class Wear:
             heard = np.clip(heard, -limit, limit)
         heard = heard * 10 ** (-rng.uniform(0, 10 + 20 * self.strength) / 20)
         if rng.random() < 0.06 * self.strength:
-            heard = (
-                np.sign(heard) * (np.round(np.sqrt(np.abs(heard)) * 40) / 40) ** 2
-            )  # a coarse companding codec
+            coarse = np.round(np.sqrt(np.abs(heard)) * 40) / 40  # a companding codec of few levels
+            heard = np.asarray(np.sign(heard) * coarse**2, np.float32)
         return Worn(heard.astype(np.float32), clean, before, before + len(voice), factor)
 
     def nothing(self, samples: int, rng: np.random.Generator) -> Audio:

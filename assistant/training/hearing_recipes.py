@@ -35,6 +35,7 @@ from assistant.model.tokenizer import Tokenizer, tokenizer_from_gguf
 from assistant.model.turn_head import TurnHead
 from assistant.paths import RUNS, WEIGHTS, cache_dir
 from assistant.training.features import FeatureSet, hear_corpus, read_features
+from assistant.training.local_manifests import HEARING, OMNI, write_manifest
 from assistant.training.lora import Adapted
 from assistant.training.runs import load_module
 from assistant.training.speech_batches import Sound, SpeechBatches
@@ -313,7 +314,8 @@ def write_weights(folder: Path = WEIGHTS) -> list[Path]:
     save_adapter(folder / ADAPTER_FILE, trained_adapter(OmniPace()))
     save_decoder(folder / DECODER_FILE, trained_decoder())
     names = (ENCODER_FILE, CODEBOOKS_FILE, ADAPTER_FILE, DECODER_FILE)
-    return [folder / name for name in names]
+    manifests = [write_manifest(folder, model) for model in (HEARING, OMNI)]
+    return [*(folder / name for name in names), *manifests]
 
 
 def codec_recipe(language: Language, steps: int, utterances: int = 700) -> CodecRecipe:
