@@ -2,7 +2,7 @@
 
 import typer
 
-from assistant.cli import bench_hearing, bench_speech, bench_transformer
+from assistant.cli import bench_daemon, bench_hearing, bench_speech, bench_transformer
 
 
 def register(app: typer.Typer) -> None:
@@ -12,6 +12,7 @@ def register(app: typer.Typer) -> None:
     bench_transformer.add(group)
     bench_speech.add(group)
     bench_hearing.add(group)
+    bench_daemon.add(group)
     app.add_typer(group, name="bench")
 
 

@@ -1,0 +1,152 @@
+"""``vivavoce bench latency``, ``turns`` and ``sessions``: the daemon, through a real websocket."""
+
+import json
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+Url = Annotated[
+    str | None, typer.Option(help="A daemon that runs (ws://HOST:PORT/v1/realtime); else one is started.")
+]
+Count = Annotated[int, typer.Option(min=1, help="Spoken questions.")]
+Files = Annotated[list[Path] | None, typer.Option("--file", help="A sound file to speak; may be repeated.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def add(group: typer.Typer) -> None:
+    """Add the commands to the bench group."""
+    group.command()(latency)
+    group.command()(turns)
+    group.command()(sessions)
+
+
+@asynccontextmanager
+async def daemon(url: str | None) -> "AsyncIterator[str]":
+    """The daemon to measure."""
+    if url is not None:
+        yield url
+        return
+    from assistant.client.local_daemon import local_daemon
+
+    async with local_daemon() as own:
+        yield own
+
+
+def spoken(files: list[Path] | None, count: int) -> list[Any]:
+    """The sounds to speak: files, or questions put aside by voices put aside."""
+    if files:
+        from assistant.audio_files import read_audio
+
+        return [read_audio(path) for path in files]
+    from assistant.bench.hearing_sets import held_out
+
+    clips = [clip for clip in held_out(40 * count) if clip.record is not None and clip.record.kind == "ask"]
+    return [clip.audio for clip in clips[:count]]
+
+
+def tell(text: object) -> None:
+    """Progress, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def latency(
+    url: Url = None,
+    count: Count = 60,
+    files: Files = None,
+    chain: Annotated[
+        bool, typer.Option(help="Also run the chain of three models that this replaces.")
+    ] = True,
+    threads: Annotated[int, typer.Option(help="Processor threads of the chain.")] = 2,
+    as_json: Json = False,
+) -> None:
+    """From the last speech sample to the first audible answer sample, split by stage."""
+    import asyncio
+    from dataclasses import asdict
+
+    from assistant.bench.latency import measure, measure_chain
+    from assistant.session.settings import DEFAULT_INSTRUCTIONS
+
+    clips = spoken(files, count)
+
+    async def run() -> Any:
+        async with daemon(url) as address:
+            return (await measure(address, clips, lambda n: tell(f"{n}/{len(clips)}")))[0]
+
+    report = asyncio.run(run())
+    if chain:
+        measure_chain(report, clips, DEFAULT_INSTRUCTIONS, threads)
+    if as_json:
+        print(json.dumps(asdict(report)))
+        return
+    print(f"{report.answered} of {report.clips} answered, {report.interrupted} too early")
+    rows = [("voice to voice", report.total), *report.stages.items()]
+    rows += [("chain, 500 ms", report.chain_usual), ("chain, our end of turn", report.chain_ours)]
+    rows += [(f"chain: {name}", spread) for name, spread in report.chain_parts.items()]
+    for name, spread in rows:
+        if spread is not None:
+            print(f"  {name:24} median {spread.median_ms:6.0f} ms   95 % {spread.p95_ms:6.0f} ms")
+
+
+def turns(url: Url = None, count: Count = 60, as_json: Json = False) -> None:
+    """Thinking pauses of 0.4 to 1.5 s: is the floor taken in them, and are the finished ones answered?"""
+    import asyncio
+    from dataclasses import asdict
+
+    from assistant.bench.hearing_sets import held_out
+    from assistant.bench.patience import Utterance, measure
+
+    clips = [clip for clip in held_out(40 * count) if clip.record is not None and clip.record.kind == "ask"]
+    long = [clip for clip in clips if clip.record is not None and len(clip.record.word_ends) >= 4]
+    chosen = [
+        Utterance(clip.audio, clip.record.word_ends) for clip in long[:count] if clip.record is not None
+    ]
+
+    async def run() -> Any:
+        async with daemon(url) as address:
+            return await measure(address, chosen, lambda n: tell(f"{n}/{len(chosen)}"))
+
+    report = asyncio.run(run())
+    if as_json:
+        print(json.dumps(asdict(report)))
+        return
+    print(f"floor taken in {report.taken} of {report.pauses} pauses")
+    print(f"answered {report.answered} of {report.finished} that were let finish")
+
+
+def sessions(
+    url: Url = None,
+    number: Annotated[int, typer.Option("--sessions", min=2, help="Clients at once.")] = 6,
+    minutes: Annotated[float, typer.Option(help="How long.")] = 20.0,
+    pid: Annotated[int | None, typer.Option(help="The daemon's process, to watch its memory.")] = None,
+    files: Files = None,
+    as_json: Json = False,
+) -> None:
+    """A soak: healthy clients beside slow, vanished, half-open and cancelling ones."""
+    import asyncio
+    from dataclasses import asdict
+
+    from assistant.bench.sessions import Soak
+
+    clips = spoken(files, 20)
+
+    async def run() -> Any:
+        async with daemon(url) as address:
+            return await Soak(address, clips, number, minutes * 60, pid).run(tell)
+
+    report = asyncio.run(run())
+    if as_json:
+        print(json.dumps({**asdict(report), "growth": report.growth if report.memory_mib else None}))
+        return
+    print(f"alone: median {report.single.median_ms:.0f} ms")
+    print(f"in the crowd: median {report.healthy.median_ms:.0f} ms")
+    print(f"healthy answers {report.healthy_answers}, failures {report.healthy_failures}; {report.unhealthy}")
+    if report.memory_mib:
+        print(
+            f"memory {report.memory_mib[0]:.0f} to {report.memory_mib[-1]:.0f} MiB, growth {report.growth:.1%}"
+        )
