@@ -10,12 +10,12 @@ from enum import Enum, auto
 from assistant.session.clock import FRAME_MS
 from assistant.session.vad import SoundKind
 
-WINDOW_FRAMES = 12  # 240 ms are looked at
+WINDOW_FRAMES = 15  # 300 ms are looked at
 PAUSE_FRAMES = 5  # 100 ms of any speech: hold the loudspeaker, if the client can
-TALK_FRAMES = 7  # 140 ms of talk: an interruption
-LONG_FRAMES = 30  # 600 ms of speech of any kind: an interruption as well
+TALK_FRAMES = 6  # 120 ms of talk: an interruption
+LONG_FRAMES = 25  # 500 ms of speech of any kind: an interruption as well
 PERIODIC = 0.55  # above: voiced
-BRIGHT_DB = -14.0  # above: the mouth is open
+BRIGHT_DB = -16.0  # above: the mouth is open
 SETTLED_MS = 200  # so much silence ends a burst
 
 
