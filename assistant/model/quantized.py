@@ -1,7 +1,9 @@
 """Int8 weights, packed the way the CPU decoder reads them, and their file.
 
-Each row has one scale per GROUP columns. Rows come in blocks of LANES; within a block the columns come in
-pairs, so that one load holds two neighbouring columns of all rows.
+A weight is scale * int8 + offset, with one float16 scale and offset per row and GROUP columns. GROUP is that
+of GGUF's block formats, so that a dequantised Q8_0 or Q4_1 file is rounded to itself, without loss. Rows come
+in blocks of LANES; within a block the columns come in pairs, so that one load holds two neighbouring columns
+of all rows.
 """
 
 import json
@@ -20,10 +22,12 @@ from assistant.model.backbone import Backbone
 from assistant.model.block import Block, RMSNorm
 from assistant.model.config import ModelConfig
 
-FORMAT = "1"  # of the file; another number is another file
-GROUP = 64  # columns that share a scale
+FORMAT = "2"  # of the file; another number is another file
+GROUP = 32  # columns that share a scale and an offset
 LANES = 16  # rows of a block
-LARGEST = 127
+ROWS_AT_ONCE = 4_096  # while rounding, to keep temporaries small
+# Lowest and highest whole number of a group: symmetric as Q8_0, few levels as Q4_1, all that int8 has.
+SYMMETRIC, FOUR_BITS, FULL = (-127, 127), (0, 15), (-128, 127)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class PackedMatrix:
     """One int8 matrix."""
 
     weight: Tensor  # (blocks, columns / 2, LANES, 2) int8
-    scale: Tensor  # (blocks, columns / GROUP, LANES) float32
+    scale: Tensor  # (blocks, columns / GROUP, 2, LANES) float16: scales, offsets
 
     @property
     def rows(self) -> int:
@@ -53,19 +57,49 @@ def pack(weight: Tensor) -> PackedMatrix:
     """Round a float matrix (N, K) to int8 and pack it; rows and columns are filled up with zeros."""
     rows, columns = weight.shape
     weight = functional.pad(weight.float(), (0, -columns % GROUP, 0, -rows % LANES))
-    groups = weight.view(weight.shape[0], -1, GROUP)
-    scale = groups.abs().amax(dim=-1) / LARGEST
-    whole = (groups / scale.clamp(min=torch.finfo(torch.float32).tiny).unsqueeze(-1)).round_().to(torch.int8)
-    blocks = weight.shape[0] // LANES
+    pieces = [_round(piece.view(len(piece), -1, GROUP)) for piece in torch.split(weight, ROWS_AT_ONCE)]
+    whole, scale = torch.cat([piece[0] for piece in pieces]), torch.cat([piece[1] for piece in pieces])
+    blocks = len(weight) // LANES
     packed = whole.view(blocks, LANES, -1, 2).transpose(1, 2).contiguous()
-    return PackedMatrix(packed, scale.view(blocks, LANES, -1).transpose(1, 2).contiguous())
+    return PackedMatrix(packed, scale.view(blocks, LANES, -1, 2).permute(0, 2, 3, 1).contiguous())
+
+
+def _round(groups: Tensor) -> tuple[Tensor, Tensor]:
+    """Round (rows, groups, GROUP): int8 of the same shape and (rows, groups, 2) float16 scales and offsets.
+
+    Each group takes the way that loses least.
+    """
+    low, high = groups.amin(dim=-1), groups.amax(dim=-1)
+    largest, spread = torch.maximum(high, -low), high - low
+    full = spread / (FULL[1] - FULL[0])
+    ways = (
+        (largest / SYMMETRIC[1], torch.zeros_like(low), SYMMETRIC),
+        (spread / FOUR_BITS[1], low, FOUR_BITS),
+        (full, low - FULL[0] * full, FULL),
+    )
+    best, whole, scales = (
+        torch.full_like(low, torch.inf),
+        torch.zeros_like(groups),
+        torch.zeros(*low.shape, 2),
+    )
+    for scale, offset, (least, most) in ways:
+        scale, offset = scale.half().float(), offset.half().float()
+        divisor = scale.clamp(min=torch.finfo(torch.float16).tiny).unsqueeze(-1)
+        rounded = ((groups - offset.unsqueeze(-1)) / divisor).round_().clamp_(least, most)
+        error = (rounded * scale.unsqueeze(-1) + offset.unsqueeze(-1) - groups).square_().sum(dim=-1)
+        better = error < best
+        best = torch.where(better, error, best)
+        whole = torch.where(better.unsqueeze(-1), rounded, whole)
+        scales = torch.where(better.unsqueeze(-1), torch.stack([scale, offset], dim=-1), scales)
+    return whole.to(torch.int8), scales.half()
 
 
 def unpack(matrix: PackedMatrix) -> Tensor:
     """Give the float32 matrix (rows, columns) that the packed one stands for."""
     whole = matrix.weight.transpose(1, 2).reshape(matrix.rows, -1, GROUP).float()
-    scale = matrix.scale.transpose(1, 2).reshape(matrix.rows, -1, 1)
-    return (whole * scale).view(matrix.rows, matrix.columns)
+    scale, offset = matrix.scale.float().permute(2, 0, 3, 1).reshape(2, matrix.rows, -1, 1)
+    weight: Tensor = whole * scale + offset
+    return weight.view(matrix.rows, matrix.columns)
 
 
 def interleave(gate: Tensor, up: Tensor) -> Tensor:

@@ -134,12 +134,24 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
 def test_packing_keeps_every_weight_in_its_place() -> None:
     """Whole numbers that int8 can hold survive exactly, padding included."""
     weight = torch.randint(-127, 128, (21, 70), generator=torch.Generator().manual_seed(0)).float()
-    weight[:, 0], weight[:, 64] = 127.0, -127.0  # so that each group's scale is 1
+    weight[:, ::32] = 127.0  # so that each group's scale is 1
     packed = pack(weight)
-    assert (packed.rows, packed.columns) == (32, 128)
+    assert (packed.rows, packed.columns) == (32, 96)
     assert torch.equal(unpack(packed)[:21, :70], weight)
     both = interleave(torch.zeros(32, 4), torch.ones(32, 4))
     assert both[:, 0].tolist() == [0.0] * 16 + [1.0] * 16 + [0.0] * 16 + [1.0] * 16
+
+
+@pytest.mark.parametrize("levels", [255, 15])
+def test_rounded_files_are_rounded_to_themselves(levels: int) -> None:
+    """Symmetric blocks of Q8_0 and shifted blocks of Q4_1, with their float16 scales, lose nothing."""
+    generator = torch.Generator().manual_seed(0)
+    whole = torch.randint(0, levels + 1, (16, 3, 32), generator=generator).float()
+    whole[..., 0], whole[..., 1] = 0, levels  # a block always uses its whole range
+    scale = torch.rand(16, 3, 1, generator=generator).half().float() / 16
+    low = -torch.rand(16, 3, 1, generator=generator).half().float() if levels == 15 else -127 * scale
+    weight = ((whole if levels == 15 else whole.clamp(max=254)) * scale + low).view(16, 96)
+    torch.testing.assert_close(unpack(pack(weight)), weight, atol=1e-7, rtol=1e-6)
 
 
 def test_rounded_weights_survive_their_file(tiny: Backbone, tmp_path: Path) -> None:

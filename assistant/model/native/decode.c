@@ -1,7 +1,7 @@
 /* One step of a Llama-family decoder on the CPU, for several rows of several sessions.
  *
- * Weights are int8 with one scale per row and GROUP columns. Activations are rounded to int16 with one scale per
- * GROUP, so that all products are exact integers and a row's result does not depend on what else is in the batch.
+ * A weight is scale * int8 + offset, with one float16 scale and offset per row and GROUP columns. Activations are
+ * rounded to int16 with one scale per GROUP, so that all products are exact integers and a row's result does not depend on what else is in the batch.
  * Packed weights: blocks of LANES rows; within a block, for each pair of columns, LANES x 2 bytes. A block is read
  * front to back, once per step, whatever the number of rows: that is what a step costs.
  *
@@ -27,7 +27,7 @@
 #endif
 
 #define LANES 16
-#define GROUP 64
+#define GROUP 32
 #define BLOCKS_PER_ITEM 4
 #define TILE 128     /* keys per attention item */
 #define MAX_ROWS 64  /* rows per call */
@@ -37,8 +37,8 @@
 #define INLINE static inline __attribute__((always_inline))
 
 typedef struct {
-    const int8_t *w;   /* packed */
-    const float *scale; /* blocks x groups x LANES */
+    const int8_t *w;       /* packed */
+    const uint16_t *scale; /* float16: blocks x groups x (scale, offset) x LANES */
     int32_t rows, cols; /* multiples of LANES and GROUP */
 } Matrix;
 
@@ -82,7 +82,7 @@ typedef struct {
 
 typedef struct {
     int16_t *a;    /* (MAX_ROWS, widest) rounded activations */
-    float *a_scale; /* (MAX_ROWS, widest / GROUP) */
+    float *a_scale; /* (MAX_ROWS, widest / GROUP, 2): scale, and the sum of a group's values */
     float *y;      /* (widest) */
 } Scratch;
 
@@ -159,9 +159,12 @@ static void round_row(const float *x, int n, int cols, int16_t *a, float *scales
         float most = 0.0f;
         for (int i = 0; i < end; i++) most = fmaxf(most, fabsf(x[start + i]));
         float inverse = most > 0.0f ? 32767.0f / most : 0.0f;
+        int32_t sum = 0;
         for (int i = 0; i < end; i++) a[start + i] = (int16_t)(int32_t)rintf(x[start + i] * inverse);
         for (int i = end; i < GROUP; i++) a[start + i] = 0;
-        scales[start / GROUP] = most / 32767.0f;
+        for (int i = 0; i < GROUP; i++) sum += a[start + i];
+        scales[start / GROUP * 2] = most / 32767.0f;
+        scales[start / GROUP * 2 + 1] = most / 32767.0f * (float)sum;
     }
 }
 
@@ -181,11 +184,12 @@ INLINE Ints dot(Ints sum, Pairs w, const int16_t *a) {
     return _mm512_add_epi32(sum, _mm512_madd_epi16(w, _mm512_set1_epi32(pair)));
 #endif
 }
-INLINE void add_scaled(float *out, Ints sum, const float *scale, float by) {
-    __m512 factor = _mm512_mul_ps(_mm512_loadu_ps(scale), _mm512_set1_ps(by));
-    _mm512_storeu_ps(out, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), factor, _mm512_loadu_ps(out)));
+INLINE __m512 load_halves(const uint16_t *h) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)h)); }
+INLINE void add_scaled(float *out, Ints sum, const uint16_t *scale, const float *by) {
+    __m512 factor = _mm512_mul_ps(load_halves(scale), _mm512_set1_ps(by[0]));
+    __m512 shifted = _mm512_fmadd_ps(load_halves(scale + LANES), _mm512_set1_ps(by[1]), _mm512_loadu_ps(out));
+    _mm512_storeu_ps(out, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), factor, shifted));
 }
-INLINE Ints sum_ints(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
 #else
 typedef struct { int32_t v[LANES]; } Ints;
 typedef struct { int16_t v[2 * LANES]; } Pairs;
@@ -195,10 +199,14 @@ INLINE Ints dot(Ints sum, Pairs w, const int16_t *a) {
     for (int i = 0; i < LANES; i++) sum.v[i] += (int32_t)w.v[2 * i] * a[0] + (int32_t)w.v[2 * i + 1] * a[1];
     return sum;
 }
-INLINE void add_scaled(float *out, Ints sum, const float *scale, float by) {
-    for (int i = 0; i < LANES; i++) out[i] = fmaf((float)sum.v[i], scale[i] * by, out[i]);
+INLINE float from_half(uint16_t half) {
+    union { uint32_t bits; float value; } wide = {(uint32_t)(half & 0x7fff) << 13};
+    return (half & 0x8000 ? -1.0f : 1.0f) * wide.value * 0x1p112f;
 }
-INLINE Ints sum_ints(Ints a, Ints b) { for (int i = 0; i < LANES; i++) a.v[i] += b.v[i]; return a; }
+INLINE void add_scaled(float *out, Ints sum, const uint16_t *scale, const float *by) {
+    for (int i = 0; i < LANES; i++)
+        out[i] += (float)sum.v[i] * (from_half(scale[i]) * by[0]) + from_half(scale[LANES + i]) * by[1];
+}
 #endif
 
 /* BLOCKS blocks of LANES rows times ROWS activations: out (ROWS, BLOCKS, LANES). */
@@ -206,7 +214,7 @@ INLINE void multiply(const Matrix *m, int block, const Scratch *s, int row, cons
                      float *out) {
     int groups = m->cols / GROUP;
     const int8_t *w = m->w + (size_t)block * LANES * m->cols;
-    const float *scale = m->scale + (size_t)block * LANES * groups;
+    const uint16_t *scale = m->scale + (size_t)block * groups * 2 * LANES;
     for (int i = 0; i < ROWS * BLOCKS * LANES; i++) out[i] = 0.0f;
     for (int g = 0; g < groups; g++) {
         Ints sum[8][BLOCKS_PER_ITEM];
@@ -225,8 +233,8 @@ INLINE void multiply(const Matrix *m, int block, const Scratch *s, int row, cons
         for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 8
             for (int b = 0; b < BLOCKS; b++)
-                add_scaled(out + (r * BLOCKS + b) * LANES, sum[r][b], scale + ((size_t)b * groups + g) * LANES,
-                           s->a_scale[(size_t)(row + r) * groups + g]);
+                add_scaled(out + (r * BLOCKS + b) * LANES, sum[r][b], scale + ((size_t)b * groups + g) * 2 * LANES,
+                           s->a_scale + ((size_t)(row + r) * groups + g) * 2);
     }
 }
 
@@ -268,7 +276,7 @@ static void norm_and_round(const Step *step, const float *weight, const Matrix *
     int width = step->model->width;
     for (int r = 0; r < step->rows; r++) {
         rms_norm(step->x + (size_t)r * width, weight, step->model->norm_eps, width, s->y);
-        round_row(s->y, width, m->cols, s->a + (size_t)r * m->cols, s->a_scale + (size_t)r * (m->cols / GROUP));
+        round_row(s->y, width, m->cols, s->a + (size_t)r * m->cols, s->a_scale + (size_t)r * (m->cols / GROUP) * 2);
     }
 }
 
@@ -468,7 +476,7 @@ static void gather(const Pool *pool, const Step *step, const Matrix *m, Scratch 
             for (int i = 0; i < d; i++) out[i] /= sum;
         }
         round_row(s->y, model->heads * d, m->cols, s->a + (size_t)row * m->cols,
-                  s->a_scale + (size_t)row * (m->cols / GROUP));
+                  s->a_scale + (size_t)row * (m->cols / GROUP) * 2);
     }
 }
 
@@ -497,7 +505,7 @@ static void run_head(Pool *pool, uint32_t phase, const Step *step, Scratch *s) {
     for (int i = 0; i < step->session_count; i++) {
         last += step->sessions[i].count;
         rms_norm(step->x + (size_t)last * model->width, model->norm, model->norm_eps, model->width, s->y);
-        round_row(s->y, model->width, m->cols, s->a + (size_t)i * m->cols, s->a_scale + (size_t)i * (m->cols / GROUP));
+        round_row(s->y, model->width, m->cols, s->a + (size_t)i * m->cols, s->a_scale + (size_t)i * (m->cols / GROUP) * 2);
     }
     project(pool, phase, m, s, step->session_count, step->logits, model->vocabulary, 0, NULL);
 }
@@ -532,7 +540,7 @@ static void run_phase(Pool *pool, uint32_t phase, int thread) {
     default:
         for (int r = 0; r < rows; r++)
             round_row(pool->shared.h + (size_t)r * model->ffn_width, model->ffn_width, layer->down.cols,
-                      s->a + (size_t)r * layer->down.cols, s->a_scale + (size_t)r * (layer->down.cols / GROUP));
+                      s->a + (size_t)r * layer->down.cols, s->a_scale + (size_t)r * (layer->down.cols / GROUP) * 2);
         project(pool, phase, &layer->down, s, rows, step->x, width, 1, NULL);
     }
 }
@@ -613,7 +621,7 @@ Pool *decoder_open(int threads, int widest) {
     pthread_cond_init(&pool->wake, NULL);
     for (int i = 0; i < threads; i++) {
         pool->scratch[i].a = malloc(sizeof(int16_t) * MAX_ROWS * widest);
-        pool->scratch[i].a_scale = malloc(sizeof(float) * MAX_ROWS * (widest / GROUP));
+        pool->scratch[i].a_scale = malloc(sizeof(float) * MAX_ROWS * (widest / GROUP) * 2);
         pool->scratch[i].y = malloc(sizeof(float) * widest);
     }
     for (int i = 1; i < threads; i++) {
