@@ -1,6 +1,7 @@
 """The voice's training commands put together: data, nets, runs."""
 
 import gzip
+import hashlib
 import json
 from dataclasses import dataclass
 from importlib import resources
@@ -26,7 +27,20 @@ from assistant.training.voice_text import VOICE, TrainingText, sentences_put_asi
 from assistant.weights import store
 from audiocodec.vocoder import SourceFilterVocoder, VocoderConfig
 
-FINISH_HOURS = 1.0  # speech that the vocoder is fine-tuned with on the head's mel frames
+MANIFEST = """name = "{name}"
+title = "The assistant's voice: mel head and vocoder, half precision"
+licence = "Apache-2.0"
+origin = "trained by this project, see {name}.md"
+role = "voice"
+needed = true
+
+[[file]]
+name = "{file}"
+size = {size}
+sha256 = "{sha256}"
+source = [{{ kind = "local", path = "{file}" }}]
+"""
+FINISH_HOURS = 0.5  # speech that the vocoder is fine-tuned with on the head's mel frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +138,9 @@ def write_weights(out: Path, head_run: str, vocoder_run: str) -> str:
     head_steps = runs.load_module(RUNS / head_run, "average", head)
     vocoder_steps = runs.load_module(RUNS / vocoder_run, "average", vocoder)
     save_voice(out, head, vocoder)
+    sum_hex = hashlib.sha256(out.read_bytes()).hexdigest()
+    about = MANIFEST.format(name=out.stem, file=out.name, size=out.stat().st_size, sha256=sum_hex)
+    out.with_suffix(".toml").write_text(about, encoding="utf-8")
     sizes = [sum(p.numel() for p in net.parameters()) / 1e6 for net in (head, vocoder)]
     head_text = f"mel head {sizes[0]:.2f} M parameters, {head_steps} steps"
     return f"{out}: {head_text}; vocoder {sizes[1]:.2f} M, {vocoder_steps} steps"
