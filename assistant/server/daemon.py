@@ -14,7 +14,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from assistant import web
-from assistant.config import ServerSettings
+from assistant.config import Limits, ServerSettings
 from assistant.errors import AssistantError, ConfigError
 from assistant.server.admission import Gate, check_exposure
 from assistant.server.connection import RESTART, Hall, serve_connection
@@ -96,12 +96,7 @@ class Daemon:
                 ssl=self._tls(),
                 process_request=self._request,
                 select_subprotocol=self._subprotocol,  # type: ignore[arg-type]  # a list, as documented
-                compression=None,  # sound does not shrink, and a deflated message may expand a thousandfold
-                max_size=limits.message_bytes,
-                ping_interval=limits.ping_s,
-                ping_timeout=limits.ping_s,
-                open_timeout=limits.handshake_s,
-                server_header=None,
+                **websocket_options(limits),
             )
         except OSError as error:
             raise ConfigError(
@@ -211,6 +206,18 @@ class Daemon:
             await serve_connection(self._hall, socket, query, beta)
         finally:
             self._gate.leave(who)
+
+
+def websocket_options(limits: Limits) -> dict[str, Any]:
+    """How every websocket of the daemon is run."""
+    return {
+        "compression": None,  # sound does not shrink, and a deflated message may expand a thousandfold
+        "max_size": limits.message_bytes,
+        "ping_interval": limits.ping_s,
+        "ping_timeout": limits.ping_s,
+        "open_timeout": limits.handshake_s,
+        "server_header": None,
+    }
 
 
 def address(connection: ServerConnection) -> str:

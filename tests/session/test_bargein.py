@@ -31,12 +31,12 @@ def play(frames: int, kind: SoundKind, silence: int = 20) -> list[tuple[int, Ver
 @pytest.mark.parametrize(
     ("frames", "kind", "expected"),
     [
-        (20, TALK, [(5, PAUSE), (7, INTERRUPT)]),  # stopped at 100 ms, taken back at 140 ms
+        (20, TALK, [(5, PAUSE), (6, INTERRUPT)]),  # held at 100 ms, stopped at 120 ms
         (15, HUM, [(5, PAUSE), (25, RESUME)]),  # "mhm"
         (12, COUGH, [(5, PAUSE), (22, RESUME)]),
         (3, COUGH, []),  # a key
         (4, TALK, []),
-        (40, HUM, [(5, PAUSE), (30, INTERRUPT)]),  # nobody hums for so long only to agree
+        (40, HUM, [(5, PAUSE), (25, INTERRUPT)]),  # nobody hums for so long only to agree
     ],
     ids=["talk", "mhm", "cough", "key", "syllable", "long hum"],
 )
