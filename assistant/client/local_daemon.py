@@ -76,7 +76,7 @@ async def _ready(process: Process, url: str, log: IO[bytes]) -> None:
 def _last_line(log: IO[bytes]) -> str:
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it wrote nothing"
+    return lines[-1].removeprefix("vivavoce: ") if lines else "it wrote nothing"
 
 
 async def _end(process: Process) -> None:

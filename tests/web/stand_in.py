@@ -59,9 +59,15 @@ def _realtime(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> 
 class StandIn:
     """Runs on a thread of its own; ``url`` is where the page is. What clients sent is in ``received``."""
 
-    def __init__(self, token: str | None = None, answer_s: float = 6.0, listen: bool = True) -> None:
+    def __init__(
+        self,
+        token: str | None = None,
+        answer_s: float = 6.0,
+        listen: bool = True,
+        sound: tuple[bytes, np.ndarray] | None = None,
+    ) -> None:
         self.token = token
-        self.answer_s = answer_s
+        self.sound = sound or speech_like(answer_s)
         self.listen = listen
         self.received: list[dict[str, Any]] = []
         self.connections = 0
@@ -329,7 +335,7 @@ class _Talk:
         self.emit(
             {"type": "response.output_item.added", "response_id": response, "output_index": 0, "item": entry}
         )
-        pcm, mel = speech_like(self.owner.answer_s)
+        pcm, mel = self.owner.sound
         pieces = list(_pieces(pcm, mel))
         for count, (start_ms, sound, frames) in enumerate(pieces, 1):
             end = len(ANSWER) * count // len(pieces)

@@ -10,7 +10,8 @@ const LAYERS = 6; // echoes of the ribbon, each some frames older than the last
 const LAYER_FRAMES = 4;
 const SMOOTHED = 2; // bands each side that count into a point
 const TINT_S = 0.16; // in which colours cross over by about two thirds
-const USED_BANDS = 78; // speech leaves the uppermost bands nearly empty
+const FIRST_BAND = 5; // voices begin here: below their pitch there is nothing to see
+const LAST_BAND = 80; // speech leaves the uppermost bands nearly empty
 const CORE = 0.235; // radii, as shares of the canvas
 const RING = 0.275;
 const REACH = 0.185;
@@ -46,7 +47,7 @@ export function ribbon(bands, state, time) {
   for (let point = 0; point < POINTS; point += 1) {
     const angle = (2 * Math.PI * point) / POINTS; // from the bottom, clockwise
     const height = Math.abs(Math.PI - angle) / Math.PI; // 1 at the bottom, 0 at the top
-    const place = (1 - height) * (USED_BANDS - 1);
+    const place = FIRST_BAND + (1 - height) * (LAST_BAND - FIRST_BAND);
     const low = Math.floor(place);
     const sound = around(bands, low) + (around(bands, low + 1) - around(bands, low)) * (place - low);
     let swell = 0.05 * Math.sin(3 * angle + time * 0.9) + 0.035 * Math.sin(5 * angle - time * 1.3);

@@ -38,7 +38,7 @@ export class Spectrogram {
     const image = new ImageData(width, height);
     for (let y = 0; y < height; y += 1) {
       const band = Math.floor(((height - 1 - y) / height) * SHOWN_BANDS);
-      const alpha = bands ? Math.min(255, 255 * Math.sqrt(bands[Math.min(band, N_MELS - 1)])) : 0;
+      const alpha = bands ? Math.min(255, 255 * bands[Math.min(band, N_MELS - 1)] ** 0.7) : 0;
       const edge = y === height - 1 ? Math.max(alpha, 60) : alpha;
       for (let x = 0; x < width; x += 1) image.data.set([...colour, edge], 4 * (y * width + x));
     }
