@@ -191,7 +191,13 @@ class Live:
         stage = STAGES.get(type(report))
         if stage is not None:
             self._watch.mark(getattr(report, "answer", 0), stage, at)
-        self._tell(self._core.report(report))
+        try:
+            self._tell(self._core.report(report))
+        except Refused as refused:
+            self.refuse(refused)
+        except Exception:  # the session's edge: it ends, the others live
+            log.exception("report failed", extra={"session": self.id})
+            self._tell([ev.Problem("engine_error", "The session failed.", fatal=True)])
 
     def _tell(self, events: list[ev.SessionEvent]) -> None:
         for event in events:

@@ -83,7 +83,8 @@ class TurnTaker:
             if not complete:
                 return self._reopen()
             return self._end() if self.silence_ms >= self.policy.finished_ms else None
-        return self._end() if complete and self._speculated else None
+        late = self._speculated and self.silence_ms >= self.policy.finished_ms
+        return self._end() if complete and late else None
 
     def _onset(self) -> Decision | None:
         if sum(self._recent) < ONSET_FRAMES:

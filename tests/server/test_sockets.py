@@ -172,18 +172,21 @@ async def test_a_cancel_storm_harms_nobody(running: Daemon) -> None:
 
 
 async def test_a_client_that_does_not_read_is_closed_and_others_go_on() -> None:
-    async with rig.daemon(limits=Limits(queue_bytes=60_000)) as running, rig.client(running) as other:
-        async with rig.client(running) as slow:
-            slow.socket.transport.pause_reading()
-            await slow.send("session.update", session={"instructions": "x" * 60_000})
-            while 'reason="slow"} 1.0' not in (await get(running, "/metrics")).text:
-                for _ in range(20):
-                    await slow.send("session.update", session={})
-            assert (await other.ask("still there"))["status"] == "completed"
-            slow.socket.transport.resume_reading()
-            with pytest.raises(ConnectionClosedError):
-                await slow.until("nothing that comes")
-            assert slow.socket.close_code == 1013
+    async with (
+        rig.daemon(limits=Limits(queue_bytes=60_000)) as running,
+        rig.client(running) as other,
+        rig.client(running) as slow,
+    ):
+        slow.socket.transport.pause_reading()
+        await slow.send("session.update", session={"instructions": "x" * 60_000})
+        while 'reason="slow"} 1.0' not in (await get(running, "/metrics")).text:
+            for _ in range(20):
+                await slow.send("session.update", session={})
+        assert (await other.ask("still there"))["status"] == "completed"
+        slow.socket.transport.resume_reading()
+        with pytest.raises(ConnectionClosedError):
+            await slow.until("nothing that comes")
+        assert slow.socket.close_code == 1013
 
 
 async def test_half_open_sockets_harm_nobody(running: Daemon) -> None:
