@@ -27,5 +27,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)
+    parser.add_argument("--max-sessions", type=int, default=8)
     given = parser.parse_args()
-    asyncio.run(main(ServerSettings(port=0, tls_cert=given.tls_cert, tls_key=given.tls_key)))
+    asyncio.run(
+        main(
+            ServerSettings(
+                port=0, max_sessions=given.max_sessions, tls_cert=given.tls_cert, tls_key=given.tls_key
+            )
+        )
+    )

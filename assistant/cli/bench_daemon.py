@@ -27,14 +27,14 @@ def add(group: typer.Typer) -> None:
 
 
 @asynccontextmanager
-async def daemon(url: str | None) -> "AsyncIterator[str]":
+async def daemon(url: str | None, *options: str) -> "AsyncIterator[str]":
     """The daemon to measure."""
     if url is not None:
         yield url
         return
     from assistant.client.local_daemon import local_daemon
 
-    async with local_daemon() as own:
+    async with local_daemon(options) as own:
         yield own
 
 
@@ -136,7 +136,7 @@ def sessions(
     clips = spoken(files, 20)
 
     async def run() -> Any:
-        async with daemon(url) as address:
+        async with daemon(url, "--max-sessions", str(2 * number)) as address:
             return await Soak(address, clips, number, minutes * 60, pid).run(tell)
 
     report = asyncio.run(run())
@@ -147,6 +147,5 @@ def sessions(
     print(f"in the crowd: median {report.healthy.median_ms:.0f} ms")
     print(f"healthy answers {report.healthy_answers}, failures {report.healthy_failures}; {report.unhealthy}")
     if report.memory_mib:
-        print(
-            f"memory {report.memory_mib[0]:.0f} to {report.memory_mib[-1]:.0f} MiB, growth {report.growth:.1%}"
-        )
+        first, last = report.memory_mib[0], report.memory_mib[-1]
+        print(f"memory {first:.0f} to {last:.0f} MiB, growth {report.growth:.1%}")

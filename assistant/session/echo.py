@@ -7,8 +7,8 @@ from audiocodec.numbers import SAMPLE_RATE, exact_div
 
 STEP = exact_div(SAMPLE_RATE, 8_000)  # compared at 8 kHz
 # Of full. A loudspeaker straight into the microphone comes to 0.9 and more; 240 ms of the same voice saying
-# something else to 0.35, one time in twenty to 0.65. A reverberant room to about 0.5: that takes a client that
-# cancels its echo.
+# something else to 0.35, one time in twenty to 0.65. A reverberant room comes to about 0.5: there the client
+# has to cancel its echo.
 ECHO_CORRELATION = 0.65
 
 

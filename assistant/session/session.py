@@ -5,14 +5,13 @@ caller feeds ``handle`` and ``report`` from one thread.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from assistant.session import events as ev
 from assistant.session.answering import Answering
 from assistant.session.clock import to_ms, to_samples
+from assistant.session.editing import Editing
 from assistant.session.engine import (
     AddFrame,
-    AddText,
     DropAudio,
     EndAudio,
     Engine,
@@ -21,15 +20,12 @@ from assistant.session.engine import (
     Report,
     Transcribe,
     Transcript,
-    Truncate,
     TurnScore,
 )
 from assistant.session.errors import Refused
 from assistant.session.items import Item, Part
 from assistant.session.listening import Ear, Room, Signal
-from assistant.session.replies import shortened
 from assistant.session.settings import ReplyOptions, Settings
-from assistant.session.tools import call_text
 from assistant.session.turn import TurnPolicy, TurnTaker
 from assistant.session.vad import VoiceActivity
 
@@ -54,6 +50,7 @@ class Session:
         self.settings = Settings()
         self._new_id = new_id
         self._answers = Answering(name, engine, new_id, receive)
+        self._editing = Editing(name, self._answers, new_id, lambda: self._item is not None, lambda: self.now)
         self._ear = Ear(voice, TurnTaker(TurnPolicy()), Room(self._audible, self._reference))
         self._gap = 0  # samples of time that passed without sound
         self._item: str | None = None  # the user message that is being heard
@@ -98,7 +95,7 @@ class Session:
             case ev.ClearOutput():
                 return self._clear_output()
             case _:
-                return self._edit(event)
+                return self._editing.edit(event)
 
     def report(self, report: Report) -> Events:
         """Take a report of the engine."""
@@ -106,7 +103,7 @@ class Session:
             case TurnScore():
                 return self._score(report)
             case Transcript():
-                return self._transcript(report)
+                return self._editing.transcript(report)
             case Failed(answer=None, item=str() as item_id):
                 return [ev.TranscriptionFailed(item_id, 0, report.message)]
             case Failed(answer=None):
@@ -360,90 +357,3 @@ class Session:
         self._sent = self._ear.now
         committed = self._commit_item(self._ear.now - start)
         return [timed_out, *committed, *self._answers.ask(ReplyOptions(instructions=IDLE_PROMPT))]
-
-    # ---- the conversation
-
-    def _edit(self, event: ev.ClientEvent) -> Events:
-        conversation = self._answers.conversation
-        match event:
-            case ev.CreateItem():
-                return self._create_item(event)
-            case ev.RetrieveItem():
-                return [ev.ItemRetrieved(conversation.get(event.item_id))]
-            case ev.DeleteItem():
-                self._answers.refuse_active(event.item_id)
-                conversation.remove(event.item_id)
-                self._answers.forget(event.item_id)
-                return [ev.ItemDeleted(event.item_id)]
-            case ev.TruncateItem():
-                return self._truncate(event)
-            case _:
-                raise AssertionError(f"unhandled event {event!r}")
-
-    def _create_item(self, event: ev.CreateItem) -> Events:
-        item = event.item if event.item.id else replace(event.item, id=self._new_id("item"))
-        stored = _without_data(item)
-        previous = self._answers.conversation.add(stored, event.previous)
-        at_end = self._answers.conversation.order[-1] == item.id
-        for command in self._contents(item):
-            self._answers.submit_or_wait(command, self._item is not None)
-        self._answers.written(item.id)
-        if not at_end:
-            self._answers.dirty = True
-        return [ev.ItemAdded(stored, previous)]
-
-    def _contents(self, item: Item) -> list[AddText | AddFrame | Hear | EndAudio]:
-        if item.kind == "function_call":
-            return [AddText(self.name, item.id, "assistant", call_text(item.name, item.arguments))]
-        if item.kind == "function_call_output":
-            return [AddText(self.name, item.id, "tool", item.output)]
-        commands: list[AddText | AddFrame | Hear | EndAudio] = []
-        for part in item.parts:
-            if part.kind == "image":
-                commands.append(AddFrame(self.name, item.id, part.data))
-            elif part.data:
-                commands.append(Hear(self.name, item.id, part.data, 0))
-                commands.append(EndAudio(self.name, item.id))
-            else:
-                commands.append(AddText(self.name, item.id, item.role, part.text or ""))
-        return commands
-
-    def _truncate(self, event: ev.TruncateItem) -> Events:
-        item = self._answers.conversation.get(event.item_id)
-        track = self._answers.track(item.id)
-        if item.role != "assistant" or track is None:
-            raise Refused("invalid_item", "Only spoken answers can be truncated.", param="item_id")
-        if event.content_index != 0:
-            raise Refused("invalid_value", "This item's content_index is 0.", param="content_index")
-        heard = to_samples(event.audio_end_ms)
-        if to_ms(track.samples) < event.audio_end_ms:
-            raise Refused(
-                "invalid_value",
-                f"Only {to_ms(track.samples)} ms of this item exist, not {event.audio_end_ms} ms.",
-                param="audio_end_ms",
-            )
-        events = self._answers.cut_active(item.id, heard, self.now)
-        if track.cut is None or heard < track.samples:
-            number = self._answers.number(item.id)
-            track.cut = heard
-            self._answers.submit(Truncate(self.name, number, item.id, heard))
-            self._answers.conversation.replace(shortened(item, track))
-        return [ev.ItemTruncated(item.id, 0, event.audio_end_ms), *events]
-
-    def _transcript(self, report: Transcript) -> Events:
-        if report.item not in self._answers.conversation:
-            return []
-        item = self._answers.conversation.get(report.item)
-        index = next((n for n, part in enumerate(item.parts) if part.kind == "audio"), 0)
-        part = item.parts[index]
-        text = (part.text or "") + report.text
-        parts = (*item.parts[:index], Part("audio", text, part.samples), *item.parts[index + 1 :])
-        self._answers.conversation.replace(Item(item.id, role=item.role, parts=parts))
-        if report.final:
-            return [ev.Transcribed(item.id, index, text.strip(), True, to_ms(part.samples) / 1_000)]
-        return [ev.Transcribed(item.id, index, report.text, False)] if report.text else []
-
-
-def _without_data(item: Item) -> Item:
-    parts = tuple(replace(part, data=b"") for part in item.parts)
-    return replace(item, parts=parts)

@@ -149,12 +149,13 @@ def test_queues_are_bounded() -> None:
     worker: Worker[Any] = Worker(Slow(), Limits(queued_commands=10, queued_audio_s=2.0))
     worker.submit(en.Open("s", ""))
     entered.wait(PATIENCE_S)
+    worker.submit(en.Hear("s", "u", silence(1.9), 0))
     with pytest.raises(EngineError, match="sound wait"):
-        for n in range(30):
-            worker.submit(en.Hear("s", "u", silence(0.1), n * 2_400))
+        worker.submit(en.Hear("s", "u", silence(0.2), 45_600))
+    for n in range(9):
+        worker.submit(en.AddText("s", f"i{n}", "user", "x"))
     with pytest.raises(EngineError, match="commands wait"):
-        for n in range(30):
-            worker.submit(en.AddText("s", f"i{n}", "user", "x"))
+        worker.submit(en.AddText("s", "one too many", "user", "x"))
     worker.submit(en.Cancel("s", 1, 0))
     worker.submit(en.Close("s"))
     holding.set()
