@@ -1,6 +1,7 @@
 """A real headless Chromium with a sound file as microphone and a film as camera."""
 
 import importlib.util
+import json
 import shutil
 import wave
 from collections.abc import Callable, Iterator
@@ -22,6 +23,24 @@ FLAGS = (
     "--disable-sync",
 )
 
+JS = '{ type: "text/javascript" }'
+TAP_WORKLET = """
+registerProcessor("tap", class extends AudioWorkletProcessor {
+  block = new Float32Array(256);
+  filled = 0;
+  process([[input]]) {
+    if (!input) return true;
+    this.block.set(input, this.filled);
+    this.filled += input.length;
+    if (this.filled === this.block.length) {
+      this.port.postMessage({ block: this.block, time: currentTime });
+      this.filled = 0;
+    }
+    return true;
+  }
+});
+"""
+
 # Listens to what the page plays, and notes when messages arrive, without any help from the page.
 TAP = """
 (() => {
@@ -33,15 +52,15 @@ TAP = """
   window.AudioWorkletNode = class extends Node {
     constructor(context, name, options) {
       super(context, name, options);
-      if (name !== "playback") return;
-      const tap = context.createScriptProcessor(256, 1, 1);
-      tap.onaudioprocess = ({ inputBuffer }) => {
-        const block = inputBuffer.getChannelData(0);
-        window.heard.times.push(performance.now());
-        window.heard.pcm.push(Array.from(block, (value) => Math.round(value * 32767)));
-      };
-      this.connect(tap);
-      tap.connect(context.destination);
+      if (name !== "playback" || !window.tapped) return;
+      context.audioWorklet.addModule(window.tapped).then(() => {
+        const tap = new Node(context, "tap", { numberOfOutputs: 0 });
+        tap.port.onmessage = ({ data }) => {
+          window.heard.times.push(performance.now() + (data.time - context.currentTime) * 1000);
+          window.heard.pcm.push(Array.from(data.block, (value) => Math.round(value * 32768)));
+        };
+        this.connect(tap);
+      });
     }
   };
   const Socket = window.WebSocket;
@@ -111,16 +130,28 @@ def open_page(playwright_driver: Any, tmp_path: Path) -> Iterator[Opener]:
     """Opens a page: ``open_page(url, silence_s=…, question=…)``; further words go to the browser context."""
     browsers = []
 
-    def opener(url: str, *, silence_s: float = 30.0, question: Path | None = None, **context: Any) -> Any:
+    def opener(
+        url: str,
+        *,
+        silence_s: float = 30.0,
+        question: Path | None = None,
+        tapped: bool = True,
+        **context: Any,
+    ) -> Any:
         sound = question or write_question(tmp_path / "question.wav", silence_s)
         film = write_film(tmp_path / "camera.y4m")
         files = (f"--use-file-for-fake-audio-capture={sound}", f"--use-file-for-fake-video-capture={film}")
         browser = playwright_driver.chromium.launch(executable_path=chromium_path(), args=[*FLAGS, *files])
         browsers.append(browser)
+        context["bypass_csp"] = tapped  # the listener is no file of the page
         context.setdefault("viewport", {"width": 1280, "height": 800})
         page = browser.new_context(permissions=["microphone", "camera"], **context).new_page()
         page.set_default_timeout(15_000)
         page.add_init_script(TAP)
+        if tapped:
+            page.add_init_script(
+                f"window.tapped = URL.createObjectURL(new Blob([{json.dumps(TAP_WORKLET)}], {JS}));"
+            )
         page.faults = []
         page.on("pageerror", lambda error: page.faults.append(str(error)))
         page.on(
