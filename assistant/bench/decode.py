@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from assistant.model.checkpoint import Checkpoint, load_checkpoint
+from assistant.paths import cache_dir
 
 PROMPT = "Write a short story about a lighthouse keeper who finds a letter in a bottle."
 BATCH = 8
@@ -144,13 +145,19 @@ def _transformers(path: Path, setup: Setup) -> Callable[[], float]:
 
 
 def _llama_cpp(path: Path, setup: Setup) -> Callable[[], float]:
-    """llama.cpp on a Q8_0 file if one lies beside the model, else on the model's own file."""
-    from llama_cpp import Llama
+    """llama.cpp on the same weights as Q8_0, written once by its own converter."""
+    import llama_cpp
 
-    q8 = path.with_name("model-q8_0.gguf")
+    q8 = cache_dir() / "bench" / f"{path.parent.name}-q8_0.gguf"
     if not q8.is_file():
-        q8 = path
-    llama = Llama(str(q8), n_ctx=2048, n_threads=setup.threads, verbose=False)
+        q8.parent.mkdir(parents=True, exist_ok=True)
+        partial = q8.with_suffix(".part")
+        wanted = llama_cpp.llama_model_quantize_default_params()
+        wanted.ftype, wanted.allow_requantize = llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0, True
+        if llama_cpp.llama_model_quantize(str(path).encode(), str(partial).encode(), wanted):
+            raise RuntimeError(f"llama.cpp cannot convert {path} to Q8_0")
+        partial.replace(q8)
+    llama = llama_cpp.Llama(str(q8), n_ctx=2048, n_threads=setup.threads, verbose=False)
     prompt = llama.tokenize(PROMPT.encode())
 
     def run() -> float:

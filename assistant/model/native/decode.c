@@ -32,6 +32,7 @@
 #define TILE 128     /* keys per attention item */
 #define MAX_ROWS 64  /* rows per call */
 #define MAX_GROUP_HEADS 16
+#define MAX_HEAD_DIM 256
 #define HELPER_SPINS 10000 /* about 0.2 ms without work before a helper sleeps until the next step */
 #define CALLER_SPINS 500   /* before the caller, waiting for the last items, lets others have its core */
 #define INLINE static inline __attribute__((always_inline))
@@ -353,21 +354,36 @@ typedef struct {
 } Softmax;
 
 /* Scores of `count` consecutive cache rows for all query heads of a group. */
-static void score(const float *q, const float *keys, int count, int heads, int d, float *scores) {
-    for (int j = 0; j < count; j++)
-        for (int h = 0; h < heads; h++) {
+INLINE void score_rows(const float *q, const float *keys, int count, int heads, const int d, float *scores) {
+    for (int h = 0; h < heads; h++)
+        for (int j = 0; j < count; j++) {
             float sum = 0.0f;
             for (int i = 0; i < d; i++) sum += q[h * d + i] * keys[(size_t)j * d + i];
             scores[h * (TILE + MAX_ROWS) + j] = sum;
         }
 }
 
+INLINE void mix_rows(const float *weights, const float *values, int count, int heads, const int d, float *out) {
+    float sum[MAX_HEAD_DIM];
+    for (int h = 0; h < heads; h++) {
+        for (int i = 0; i < d; i++) sum[i] = out[h * d + i];
+        for (int j = 0; j < count; j++)
+            for (int i = 0; i < d; i++) sum[i] += weights[h * (TILE + MAX_ROWS) + j] * values[(size_t)j * d + i];
+        for (int i = 0; i < d; i++) out[h * d + i] = sum[i];
+    }
+}
+
+/* A known width keeps a whole head in registers. */
+static void score(const float *q, const float *keys, int count, int heads, int d, float *scores) {
+    if (d == 64) score_rows(q, keys, count, heads, 64, scores);
+    else if (d == 128) score_rows(q, keys, count, heads, 128, scores);
+    else score_rows(q, keys, count, heads, d, scores);
+}
+
 static void mix(const float *weights, const float *values, int count, int heads, int d, float *out) {
-    for (int h = 0; h < heads; h++)
-        for (int j = 0; j < count; j++) {
-            float weight = weights[h * (TILE + MAX_ROWS) + j];
-            for (int i = 0; i < d; i++) out[h * d + i] += weight * values[(size_t)j * d + i];
-        }
+    if (d == 64) mix_rows(weights, values, count, heads, 64, out);
+    else if (d == 128) mix_rows(weights, values, count, heads, 128, out);
+    else mix_rows(weights, values, count, heads, d, out);
 }
 
 /* A run of consecutive rows of a cache. */
@@ -402,9 +418,9 @@ static void attend_tile(Pool *pool, const Step *step, int layer, int row, int ti
     const Session *session = step->sessions + pool->shared.owner[row];
     const float *rotary = step->rotary + (size_t)row * 4 * d;
     const float *own = pool->shared.qkv + (size_t)row * (model->heads + 2 * model->kv_heads) * d + kv * heads * d;
-    float turned[2][MAX_GROUP_HEADS * 256], scores[MAX_GROUP_HEADS * (TILE + MAX_ROWS)];
+    float turned[2][MAX_GROUP_HEADS * MAX_HEAD_DIM], scores[MAX_GROUP_HEADS * (TILE + MAX_ROWS)];
     for (int h = 0; h < heads; h++) {
-        float q[256];
+        float q[MAX_HEAD_DIM];
         memcpy(q, own + h * d, sizeof(float) * d);
         if (model->layer[layer].q_norm) rms_norm(q, model->layer[layer].q_norm, model->norm_eps, d, q);
         for (int i = 0; i < d; i++) q[i] /= sqrtf((float)d);
