@@ -1,0 +1,110 @@
+"""Cutting sound at pauses, and the conversation in which it is written down."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
+from assistant.model.hearing_files import new_hearing
+from assistant.model.manner import MannerConfig
+from assistant.model.transcribe import LONGEST_S, between_markers, transcript_prompt, utterances
+from audiocodec.encoder import EncoderConfig
+from audiocodec.numbers import SAMPLE_RATE
+
+WIDTH = 12
+
+
+@pytest.fixture
+def hearing() -> Hearing:
+    torch.manual_seed(1)
+    sizes = {
+        "layers": 1,
+        "feed_forward": 16,
+        "projector_width": 16,
+        "projector_heads": 2,
+        "projector_layers": 1,
+    }
+    config = EncoderConfig(
+        width=24, heads=2, projector_feed_forward=16, model_width=WIDTH, past_blocks=3, **sizes
+    )
+    hearing = new_hearing(config, MannerConfig(WIDTH, 8, 16), torch.randn(40, WIDTH), torch.arange(5, 30))
+    for name, value in hearing.listener.codebooks.named_buffers():
+        value.copy_(torch.ones_like(value) if name.endswith("scale") else torch.randn_like(value))
+    return hearing.eval()
+
+
+def noise(seconds: float) -> torch.Tensor:
+    return torch.randn(round(seconds * SAMPLE_RATE), generator=torch.Generator().manual_seed(2)) * 0.1
+
+
+def set_speech(hearing: Hearing, logit: float) -> None:
+    with torch.no_grad():
+        hearing.manner.speech.weight.zero_()
+        hearing.manner.speech.bias.fill_(logit)
+
+
+def test_pauses_and_length_cut(hearing: Hearing) -> None:
+    set_speech(hearing, 9.0)
+    long = list(utterances(hearing, [noise(LONGEST_S + 3)]))
+    assert len(long) == 2
+    assert long[0][2] == pytest.approx(long[1][1], abs=0.2)
+    set_speech(hearing, -9.0)
+    assert len(list(utterances(hearing, [noise(4)]))) > 2
+
+
+def test_pieces_do_not_matter(hearing: Hearing) -> None:
+    set_speech(hearing, 9.0)
+    sound = noise(3)
+    whole = torch.cat([part for part, _, _ in utterances(hearing, [sound])])
+    pieces = torch.cat([part for part, _, _ in utterances(hearing, torch.split(sound, 3_840 * 2))])
+    torch.testing.assert_close(whole, pieces)
+
+
+def test_sound_without_words_gives_nothing(hearing: Hearing) -> None:
+    with torch.no_grad():
+        hearing.reader.blank_bias.fill_(1_000)
+    assert list(utterances(hearing, [noise(2)])) == []
+    assert list(utterances(hearing, iter(()))) == []
+
+
+class Words:
+    """A tokenizer of letters."""
+
+    def encode(self, text: str) -> list[int]:
+        return [11] * len(text.split())
+
+    def decode(self, ids: list[int]) -> str:
+        return " ".join(map(str, ids))
+
+
+class Chat:
+    tokenizer = Words()
+    turn_end = 2
+
+    def open(self, role: str) -> list[int]:
+        return [1, {"user": 3, "assistant": 4}[role]]
+
+    def close(self) -> list[int]:
+        return [2]
+
+
+class Echo:
+    """A decoder whose embeddings are the token numbers."""
+
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        return tokens.float()[:, None].expand(-1, WIDTH)
+
+
+def test_the_prompt_frames_what_was_heard() -> None:
+    audio = between_markers(Echo(), torch.full((3, WIDTH), 0.5))
+    prompt = transcript_prompt(Echo(), Chat(), audio)[:, 0].tolist()
+    assert prompt == [1, 3, AUDIO_OPEN, 0.5, 0.5, 0.5, AUDIO_CLOSE, *[11] * 5, 2, 1, 4]
+
+
+def empty() -> Iterator[torch.Tensor]:
+    yield torch.zeros(0)
+
+
+def test_an_empty_piece_is_nothing(hearing: Hearing) -> None:
+    assert list(utterances(hearing, empty())) == []
