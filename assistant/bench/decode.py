@@ -4,7 +4,9 @@ All candidates take turns for several rounds, because the machine may be doing o
 best round counts.
 """
 
+import contextlib
 import gc
+import io
 import os
 import time
 import warnings
@@ -112,7 +114,7 @@ def _ours(checkpoint: Checkpoint, batch: int, tokens: int) -> float:
 
 def _transformers(path: Path, setup: Setup) -> Callable[[], float]:
     """The library's own generate in bfloat16, greedy, as it comes."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # progress bars
         warnings.simplefilter("ignore")
         from transformers import AutoModelForCausalLM, logging
 
