@@ -119,8 +119,10 @@ async def _run(hall: Hall, live: Live, socket: ServerConnection) -> tuple[int | 
     """Read and write until something ends; give the code to close with, or None if the client has left."""
     sender = asyncio.create_task(_send(live, socket), name="session-send")
     reader = asyncio.create_task(_read(hall.kit, live, socket), name="session-read")
+    watcher = asyncio.create_task(_watch(hall.kit, live), name="session-watch")
+    tasks = (sender, reader, watcher)
     try:
-        done, _ = await asyncio.wait({sender, reader}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return next(iter(done)).result()
     except ConnectionClosed:
         return None, ""
@@ -129,9 +131,9 @@ async def _run(hall: Hall, live: Live, socket: ServerConnection) -> tuple[int | 
         live.failed = True
         return INTERNAL, "internal error"
     finally:
-        for task in (sender, reader):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(sender, reader, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _send(live: Live, socket: ServerConnection) -> tuple[int | None, str]:
@@ -141,6 +143,12 @@ async def _send(live: Live, socket: ServerConnection) -> tuple[int | None, str]:
         live.outbox.sent()
         if live.failed and live.outbox.empty:
             return INTERNAL, "the engine failed"
+
+
+async def _watch(kit: Kit, live: Live) -> tuple[int | None, str]:
+    await live.outbox.overflowed.wait()
+    kit.metrics.rejected.labels("slow").inc()
+    return TRY_LATER, "reading too slowly"
 
 
 async def _read(kit: Kit, live: Live, socket: ServerConnection) -> tuple[int | None, str]:
@@ -156,9 +164,6 @@ async def _read(kit: Kit, live: Live, socket: ServerConnection) -> tuple[int | N
             live.refuse(Refused("invalid_json", "Send text messages; binary ones are not read."))
         else:
             live.take(text)
-        if live.outbox.overflowing:
-            kit.metrics.rejected.labels("slow").inc()
-            return TRY_LATER, "reading too slowly"
 
 
 async def _resume(hall: Hall, socket: ServerConnection) -> Live | None:

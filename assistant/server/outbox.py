@@ -8,7 +8,7 @@ class Outbox:
     """Numbered messages, first in first out; those that were sent are kept for a client that comes back.
 
     ``limit`` bounds the bytes that are unsent and, apart from them, the bytes that are kept. It never
-    blocks and never drops: the owner looks at ``overflowing`` and ends the session.
+    blocks and never drops: the owner waits for ``overflowed`` and ends the session.
     """
 
     def __init__(self, limit: int, keep: bool) -> None:
@@ -18,11 +18,7 @@ class Outbox:
         self._unsent_bytes = self._sent_bytes = 0
         self._wake = asyncio.Event()
         self.last = 0  # number of the latest message
-
-    @property
-    def overflowing(self) -> bool:
-        """Whether more is unsent than a client may leave lying."""
-        return self._unsent_bytes > self._limit
+        self.overflowed = asyncio.Event()  # more is unsent than a client may leave lying
 
     @property
     def empty(self) -> bool:
@@ -35,6 +31,8 @@ class Outbox:
         self._unsent.append((self.last, text))
         self._unsent_bytes += len(text)
         self._wake.set()
+        if self._unsent_bytes > self._limit:
+            self.overflowed.set()
 
     async def next(self) -> str:
         """Wait for the first unsent message. It stays unsent until ``sent`` is called."""
