@@ -40,6 +40,8 @@ size = {size}
 sha256 = "{sha256}"
 source = [{{ kind = "local", path = "{file}" }}]
 """
+FIRST_RUN = "vocoder"  # whose net a fine-tuning run begins with
+FINISH_RATE = 5e-4  # learning rate of fine-tuning
 FINISH_HOURS = 0.5  # speech that the vocoder is fine-tuned with on the head's mel frames
 
 
@@ -128,8 +130,13 @@ def train_vocoder(run: str, steps: int, adversarial_from: int, on_head: str | No
         head = MelHead(MelHeadConfig())
         runs.load_module(RUNS / on_head, "average", head)
         clips = HeadClips(clips, head, read_corpus(corpus("finish")))
-    plan = VocoderPlan(steps=steps, adversarial_from=adversarial_from)
-    runs.train(RUNS / run, VocoderRecipe(VocoderConfig(), plan, clips, device), runs.Plan(steps))
+    rate = VocoderPlan.rate if on_head is None else FINISH_RATE
+    plan = VocoderPlan(steps=steps, adversarial_from=adversarial_from, rate=rate)
+    recipe = VocoderRecipe(VocoderConfig(), plan, clips, device)
+    if on_head is not None and not (RUNS / run / "run.json").exists():
+        for net in (recipe.vocoder, recipe.average):
+            runs.load_module(RUNS / FIRST_RUN, "average", net)
+    runs.train(RUNS / run, recipe, runs.Plan(steps))
 
 
 def write_weights(out: Path, head_run: str, vocoder_run: str) -> str:

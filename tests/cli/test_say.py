@@ -110,7 +110,11 @@ def test_nothing_to_say(tmp_path: Path, capsys: pytest.CaptureFixture[str], text
     [
         (["say"], 2, "nothing to say"),
         (["say", "Hi"], 2, "--out"),
-        (["say", "Hi", "--out", "a.wav", "--style", "grumpy"], 1, "neutral, cheerful, calm, whisper, excited"),
+        (
+            ["say", "Hi", "--out", "a.wav", "--style", "grumpy"],
+            1,
+            "neutral, cheerful, calm, whisper, excited",
+        ),
         (["say", "Hi", "--out", "a.wav", "--rate", "9"], 1, "0.5 to 2"),
         (["say", "Hi", "--out", "/proc/none/a.wav"], 1, "cannot write"),
         (["say", "Hi", "--out", "/dev/null/a.wav"], 1, "cannot write"),

@@ -89,7 +89,9 @@ def test_losses_fall(examples: list[Example]) -> None:
         assert last < first
 
 
-def test_resumed_head_has_the_same_loss(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_resumed_head_has_the_same_loss(
+    examples: list[Example], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("run")
     whole, first = recipe(examples), recipe(examples)
     losses = [whole.step(number) for number in range(3)]
