@@ -31,7 +31,7 @@ MANIFEST = """name = "{name}"
 title = "The assistant's voice: mel head and vocoder, half precision"
 licence = "Apache-2.0"
 origin = "trained by this project, see {name}.md"
-role = "voice"
+role = "model"
 needed = true
 
 [[file]]
@@ -41,7 +41,7 @@ sha256 = "{sha256}"
 source = [{{ kind = "local", path = "{file}" }}]
 """
 FIRST_RUN = "vocoder"  # whose net a fine-tuning run begins with
-FINISH_RATE = 5e-4  # learning rate of fine-tuning
+FIRST_RATE, FINISH_RATE = 1e-3, 5e-4  # learning rates of the first run and of fine-tuning
 FINISH_HOURS = 0.5  # speech that the vocoder is fine-tuned with on the head's mel frames
 
 
@@ -130,7 +130,7 @@ def train_vocoder(run: str, steps: int, adversarial_from: int, on_head: str | No
         head = MelHead(MelHeadConfig())
         runs.load_module(RUNS / on_head, "average", head)
         clips = HeadClips(clips, head, read_corpus(corpus("finish")))
-    rate = VocoderPlan.rate if on_head is None else FINISH_RATE
+    rate = FIRST_RATE if on_head is None else FINISH_RATE
     plan = VocoderPlan(steps=steps, adversarial_from=adversarial_from, rate=rate)
     recipe = VocoderRecipe(VocoderConfig(), plan, clips, device)
     if on_head is not None and not (RUNS / run / "run.json").exists():
