@@ -1,4 +1,4 @@
-"""Ten minutes of good and bad clients against a daemon in a process of its own; needs Linux for its memory."""
+"""Ten minutes of good and bad clients against a daemon in a process of its own. Linux only."""
 
 import asyncio
 import os
