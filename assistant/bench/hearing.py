@@ -1,6 +1,7 @@
 """The tables of hearing: words, understanding, manner, ends of turns, sound without words, cost."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -27,7 +28,7 @@ class Row:
     examples: tuple[str, ...] = field(default=())
 
 
-def words(transcriber: Transcriber, others: list[Recognizer], count: int) -> list[Row]:
+def words(transcriber: Transcriber, others: list[Recognizer], count: int) -> Iterator[Row]:
     """Word error in percent on held-out voices, the same in noise, and real people."""
     clean = sets.held_out(count)
     kinds = {
@@ -36,7 +37,6 @@ def words(transcriber: Transcriber, others: list[Recognizer], count: int) -> lis
         "real prompts (telephone)": sets.prompts(count),
         "real reading (novel)": sets.readings(),
     }
-    rows = []
     for what, clips in kinds.items():
         totals: dict[str, WordError] = {}
         examples = []
@@ -47,8 +47,7 @@ def words(transcriber: Transcriber, others: list[Recognizer], count: int) -> lis
             examples.append(f"{clip.text} | {heard['viva']}")
         if clips:
             figures = {name: total.percent for name, total in totals.items()}
-            rows.append(Row(what, figures, len(clips), tuple(examples[:8])))
-    return rows
+            yield Row(what, figures, len(clips), tuple(examples[:8]))
 
 
 def written(transcriber: Transcriber, clip: sets.Clip) -> str:

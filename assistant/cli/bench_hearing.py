@@ -1,11 +1,16 @@
 """``vivavoce bench hearing``: what is heard and understood, beside recognisers on the same sound."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from assistant.bench.hearing import Row
+    from assistant.model.transcribe import Transcriber
 
 PARTS = ("words", "wordless", "manner", "understanding", "codec", "cost")
 
@@ -25,37 +30,44 @@ def hearing(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Measure hearing on voices and sentences that were put aside and on real people."""
-    from assistant.bench import hearing as bench
-    from assistant.bench.judges.words import Whisper
     from assistant.errors import UsageError
-    from assistant.model.listening import load_transcriber, untuned_transcriber
+    from assistant.model.listening import load_transcriber
 
     chosen = parts or list(PARTS)
     if unknown := [part for part in chosen if part not in PARTS]:
         raise UsageError(f"{unknown[0]!r} is no part of it; known are {', '.join(PARTS)}")
     transcriber = load_transcriber(weights)
-    rows: list[bench.Row] = []
+    for row in measured(chosen, transcriber, count, weights):
+        if as_json:
+            print(json.dumps(asdict(row), ensure_ascii=False), flush=True)
+            continue
+        figures = "  ".join(f"{name} {value:.1f}" for name, value in row.figures.items())
+        print(f"{row.what} (n={row.count}): {figures}", flush=True)
+        for example in row.examples if examples else ():
+            print(f"    {example}")
+
+
+def measured(
+    chosen: list[str], transcriber: "Transcriber", count: int, weights: Path | None
+) -> Iterator["Row"]:
+    """Measure part after part; each row comes as soon as it is known."""
+    from assistant.bench import hearing as bench
+    from assistant.bench.judges.words import Whisper
+    from assistant.model.listening import untuned_transcriber
+
     if "words" in chosen:
         tiny, base = Whisper("whisper-tiny.en"), Whisper()
         tiny.name = "whisper tiny.en"
-        rows += bench.words(transcriber, [tiny, base], count)
+        yield from bench.words(transcriber, [tiny, base], count)
     if "wordless" in chosen:
-        rows.append(bench.wordless(transcriber, min(count, 100)))
+        yield bench.wordless(transcriber, min(count, 100))
     if "manner" in chosen:
-        rows += bench.manner(transcriber, count)
+        yield from bench.manner(transcriber, count)
     if "understanding" in chosen:
-        rows.append(bench.understanding(transcriber, untuned_transcriber(), count))
+        yield bench.understanding(transcriber, untuned_transcriber(), count)
     if "codec" in chosen:
         from assistant.bench.codec import codec_rows
 
-        rows += codec_rows(weights, min(count, 40))
+        yield from codec_rows(weights, min(count, 40))
     if "cost" in chosen:
-        rows.append(bench.cost(transcriber))
-    for row in rows:
-        if as_json:
-            print(json.dumps(asdict(row), ensure_ascii=False))
-            continue
-        figures = "  ".join(f"{name} {value:.1f}" for name, value in row.figures.items())
-        print(f"{row.what} (n={row.count}): {figures}")
-        for example in row.examples if examples else ():
-            print(f"    {example}")
+        yield bench.cost(transcriber)
