@@ -21,6 +21,15 @@ from audiocodec.source import LOWEST_HZ
 from audiocodec.vocoder import PITCH_REFERENCE_HZ
 
 CHECK_EVERY = 250  # steps
+WEIGHTS = {
+    "phones": 0.5,
+    "lexicon": 0.5,
+    "spans": 1.0,
+    "energy": 0.3,
+    "pitch": 3.0,
+    "voicing": 0.5,
+    "mel": 1.5,
+}
 PADDED_FRAMES = 64  # few different lengths: each one is prepared for once by the matrix library
 
 
@@ -31,7 +40,7 @@ class MelHeadPlan:
     steps: int = 3_000
     batch: int = 8
     frame_batch: int = 4  # sentences of a batch whose frames are painted
-    lexicon_batch: int = 48
+    lexicon_batch: int = 48  # 0 leaves the pronouncer as it is: it learns long before the frames do
     rate: float = 1.5e-3
     state_dropout: float = 0.15  # the transformer will be tuned further: do not lean on single numbers of it
     blind: float = 0.1  # part of the words that are read without token state
@@ -86,7 +95,6 @@ class MelHeadRecipe:
 
     def losses(self, head: MelHead, batch: Batch) -> dict[str, Tensor]:
         """All losses of one batch."""
-        scores = head.pronouncer(batch.spelled, batch.capitals, batch.states)
         x, summary = head.prosody.encode(batch.window, batch.word_styles, batch.states, batch.next_states)
         memory, _ = head.prosody.memory(
             pad_sequence(list(torch.split(summary, batch.words_per_sentence)), batch_first=True)
@@ -97,7 +105,6 @@ class MelHeadRecipe:
         spans = torch.log2(batch.spans * batch.rates + 0.3)
         energy = unit_energy(batch.mel, batch.spans)
         return {
-            "phones": pronunciation_loss(scores, batch.phones),
             "spans": functional.smooth_l1_loss(prosody.log_spans.float(), spans, beta=0.2),
             "energy": (prosody.energy.float() - energy).abs().mean(),
             **self.frame_losses(head, batch, prosody.features.float(), energy),
@@ -133,6 +140,11 @@ class MelHeadRecipe:
             "mel": frame_difference(made, mel, mask),
         }
 
+    def words_in_sentences(self, head: MelHead, batch: Batch) -> Tensor:
+        """Loss of the words of sentences, with their neighbours and token states."""
+        scores = head.pronouncer(batch.spelled, batch.capitals, batch.states)
+        return pronunciation_loss(scores, batch.phones)
+
     def words_alone(self, head: MelHead, rng: random.Random) -> Tensor:
         """Loss of words from the lexicon, without a sentence."""
         entries = rng.choices(self.entries, k=self.plan.lexicon_batch)
@@ -150,17 +162,10 @@ class MelHeadRecipe:
         dropped(batch, plan)
         with torch.autocast(self.device.type, torch.bfloat16):
             losses = self.losses(self.head, batch)
-            losses["lexicon"] = self.words_alone(self.head, rng)
-        weights = {
-            "phones": 0.5,
-            "lexicon": 0.5,
-            "spans": 1.0,
-            "energy": 0.3,
-            "pitch": 3.0,
-            "voicing": 0.5,
-            "mel": 1.5,
-        }
-        total = torch.stack([losses[name] * weight for name, weight in weights.items()]).sum()
+            if plan.lexicon_batch:
+                losses["phones"] = self.words_in_sentences(self.head, batch)
+                losses["lexicon"] = self.words_alone(self.head, rng)
+        total = torch.stack([loss * WEIGHTS[name] for name, loss in losses.items()]).sum()
         runs.set_rate(self.optimizer, plan.rate * runs.cosine(number, plan.steps))
         self.optimizer.zero_grad()
         torch.autograd.backward(total)

@@ -113,11 +113,11 @@ def make_data(hours: float, vocoder_hours: float, threads: int) -> None:
             progress.update(task, completed=done)
 
 
-def train_mel_head(run: str, steps: int, machine: Machine) -> None:
-    """Go on with a run of the mel head."""
+def train_mel_head(run: str, steps: int, pronounce: bool, machine: Machine) -> None:
+    """Go on with a run of the mel head, with or without its pronouncer."""
     device = machine.use()
     examples = read_corpus(corpus("head"))
-    plan = MelHeadPlan(steps=steps)
+    plan = MelHeadPlan(steps=steps) if pronounce else MelHeadPlan(steps=steps, lexicon_batch=0)
     recipe = MelHeadRecipe(MelHeadConfig(), plan, examples, lexicon(pronunciations()), device)
     runs.train(RUNS / run, recipe, runs.Plan(steps))
 
