@@ -2,6 +2,7 @@
 
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ class Measures:
         return float(np.corrcoef(logs[0], logs[1])[0, 1])
 
 
-def codec_rows(weights: Path | None, count: int) -> list[Row]:
+def codec_rows(weights: Path | None, count: int) -> Iterator[Row]:
     """One row for each codec, and one for the original."""
     codec, measures = load_codec(weights), Measures()
     ways = {
@@ -125,7 +126,7 @@ def codec_rows(weights: Path | None, count: int) -> list[Row]:
         "Codec2, 3200 bit/s": codec2,
         "Opus, 6000 bit/s": opus,
     }
-    clips, rows = held_out(count), []
+    clips = held_out(count)
     for name, way in ways.items():
         words, sums = WordError(0, 0), dict[str, list[float]]()
         for clip in clips:
@@ -134,5 +135,4 @@ def codec_rows(weights: Path | None, count: int) -> list[Row]:
             for key, value in figures.items():
                 sums.setdefault(key, []).append(value)
         figures = {"word error": words.percent} | {key: float(np.nanmean(all_)) for key, all_ in sums.items()}
-        rows.append(Row(f"codec: {name}", figures, len(clips)))
-    return rows
+        yield Row(f"codec: {name}", figures, len(clips))
