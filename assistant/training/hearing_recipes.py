@@ -318,7 +318,7 @@ def write_weights(folder: Path = WEIGHTS) -> list[Path]:
     return [*(folder / name for name in names), *manifests]
 
 
-def codec_recipe(language: Language, steps: int, utterances: int = 700) -> CodecRecipe:
+def codec_recipe(language: Language, steps: int, utterances: int = 400) -> CodecRecipe:
     """The net from codes to mel, trained on clean speech that went through the codebooks."""
     hearing = with_codebooks(language)
     sounds = []
