@@ -7,14 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from assistant.model.decoder import Decoder, TorchDecoder
+from assistant.model.checkpoint import load_checkpoint
+from assistant.model.decoder import Decoder
 from assistant.model.kv_cache import CacheShape
-from assistant.model.loading import load_backbone
 from assistant.model.speaking.loading import VOICE, load_speaker
 from assistant.model.speaking.speaker import Manner, Piece, Speaker
-from assistant.model.tokenizer import TextStream, Tokenizer, tokenizer_from_gguf
+from assistant.model.tokenizer import TextStream, Tokenizer
 from assistant.weights import store
-from assistant.weights.gguf import GGUFFile
 
 FIRST_BLOCK, BLOCK = 6, 32  # tokens read at once: few at first, so that the voice begins early
 SHAPE = CacheShape(window=512, sinks=4, rewind=0)
@@ -68,5 +67,5 @@ def load_reciter(voice: Path | None = None) -> Reciter:
     """Load the voice and the transformer, which is fetched when it is missing."""
     speaker = load_speaker(voice or VOICE)
     path = store.path("smollm2-135m-instruct", "model.gguf")
-    decoder = TorchDecoder(load_backbone(path))
-    return Reciter(speaker, decoder, tokenizer_from_gguf(GGUFFile(path).metadata))
+    checkpoint = load_checkpoint(path)
+    return Reciter(speaker, checkpoint.decoder, checkpoint.tokenizer)
