@@ -12,7 +12,7 @@ AssistantError
  +-- SessionFull           no free session
  +-- EngineError           the device failed
 
-Each message is one line: what was wrong, what was needed, what to do. Misuse by code (shapes, ranges) is ValueError.
+Each message is one line: what was wrong, what was needed, what to do. Misuse by code is ValueError.
 """
 
 

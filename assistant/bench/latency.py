@@ -84,7 +84,7 @@ class Chain:
 
         self._ears = Whisper(threads=threads)
         self._voice = Hibari(threads=threads)
-        checkpoint = load_checkpoint(store.path("smollm2-135m-instruct"))
+        checkpoint = load_checkpoint(store.path("smollm2-135m-instruct", "model.gguf"))
         self._conversation: Callable[[], Conversation] = lambda: Conversation(
             checkpoint.decoder, checkpoint.tokenizer
         )

@@ -1,1 +1,1 @@
-"""Audio codec: log-mel, streaming speech encoder, residual codebooks, vocoder. Imports nothing until asked."""
+"""Audio codec: log-mel, streaming encoder, residual codebooks, vocoder. Imports nothing until asked."""
