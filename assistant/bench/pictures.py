@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from assistant.errors import AudioError
 from audiocodec.mel import SILENCE
@@ -26,7 +26,8 @@ def draw_mel(path: Path, mel: NDArray[np.float32]) -> None:
     part = (bright - low)[..., None]
     picture = (COLOURS[low] * (1 - part) + COLOURS[low + 1] * part).astype(np.uint8)
     picture = np.repeat(picture.transpose(1, 0, 2)[::-1], ROW_HEIGHT, axis=0)
+    _, png = cv2.imencode(".png", picture[..., ::-1])  # OpenCV wants blue first
     try:
-        Image.fromarray(picture).save(path)
-    except (OSError, ValueError) as error:
-        raise AudioError(f"cannot write {path}: {error}") from None
+        path.write_bytes(png.tobytes())
+    except OSError as error:
+        raise AudioError(f"cannot write {path}: {error.strerror}; choose another place") from None
