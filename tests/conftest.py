@@ -3,9 +3,13 @@
 import importlib.util
 
 import pytest
+import torch
 
 from assistant.weights import manifest
 from assistant.weights.store import State, Store
+
+# The tests' models are tiny: a second thread costs more in waiting than it computes.
+torch.set_num_threads(1)
 
 JUDGES = ("faster_whisper", "onnxruntime", "distillmos")
 
@@ -26,8 +30,6 @@ def _lack(marker: str) -> str:
         missing = [name for name in JUDGES if importlib.util.find_spec(name) is None]
         return f"needs bin/setup --extra judges ({', '.join(missing)} missing)" if missing else ""
     if marker == "gpu":
-        import torch
-
         return "" if torch.cuda.is_available() else "needs a CUDA device"
     return ""
 
