@@ -4,10 +4,7 @@ from dataclasses import dataclass, field
 
 from assistant.session.turn import TurnPolicy
 
-DEFAULT_INSTRUCTIONS = (
-    "You are Viva, a friendly voice assistant. "
-    "Answer in one or two short spoken sentences, without lists or symbols."
-)
+DEFAULT_INSTRUCTIONS = "You are Viva, a friendly voice assistant. Answer briefly."  # as in training
 PATIENCE_MS = {"low": 8_000, "medium": 4_000, "high": 2_000, "auto": 4_000}
 MAX_TOKENS = 4_096
 STYLES = (
