@@ -5,10 +5,12 @@ Without a compiler nothing is lost but speed: the caller then streams on PyTorch
 
 import ctypes
 import hashlib
+import importlib.util
 import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -33,12 +35,17 @@ TARGETS = ("-march=native", "-mcpu=native", "")  # the first that the compiler t
 BUILD_TIMEOUT_S = 120
 
 
-def find_compiler() -> str | None:
-    """Give the path of a C compiler, None if there is none. ``CC`` names another."""
+def find_compiler() -> tuple[str, ...] | None:
+    """Give the command of a C compiler, None if there is none. ``CC`` names another.
+
+    A machine without one has the compiler that the package ``ziglang`` carries.
+    """
     for name in (os.environ.get("CC"), *COMPILERS):
         found = shutil.which(name) if name else None
         if found:
-            return found
+            return (found,)
+    if importlib.util.find_spec("ziglang") is not None:
+        return (sys.executable, "-m", "ziglang", "cc")
     return None
 
 
@@ -73,23 +80,23 @@ def load_library() -> ctypes.CDLL:
         raise DependencyError(f"the fast CPU decoder at {path} cannot be used: {error}") from error
 
 
-def _build(compiler: str, path: Path) -> None:
+def _build(compiler: tuple[str, ...], path: Path) -> None:
     """Compile beside the target and move into place, so that no half file is ever loaded."""
     message = ""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         built = Path(folder) / "decode.so"
         for target in TARGETS:
-            command = [compiler, *FLAGS, *([target] if target else []), str(SOURCE), "-o", str(built), "-lm"]
+            command = [*compiler, *FLAGS, *([target] if target else []), str(SOURCE), "-o", str(built), "-lm"]
             try:
                 done = subprocess.run(
                     command, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False
                 )
             except subprocess.TimeoutExpired as error:
-                raise DependencyError(f"{compiler} took more than {BUILD_TIMEOUT_S} s") from error
+                raise DependencyError(f"{compiler[0]} took more than {BUILD_TIMEOUT_S} s") from error
             if done.returncode == 0:
                 built.replace(path)
                 return
             message = (
                 done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}"
             )
-    raise DependencyError(f"{compiler} cannot build the fast CPU decoder: {message}")
+    raise DependencyError(f"{compiler[0]} cannot build the fast CPU decoder: {message}")
