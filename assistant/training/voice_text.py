@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from assistant.errors import DependencyError
+from assistant.model.speaking.spoken_numbers import MONTHS
 from assistant.paths import ROOT
 from assistant.training.texts import dialogues, punctuated, put_aside
 
@@ -92,20 +93,6 @@ class Templates:
 
 def number(slot: str, rng: random.Random) -> str:
     """Write a number, date, time or amount."""
-    months = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ]
     size = 10 ** rng.uniform(3, 9)
     whole = int(size) if rng.random() < 0.5 else int(size) // 1000 * 1000
     made: dict[str, Callable[[], str]] = {
@@ -122,7 +109,7 @@ def number(slot: str, rng: random.Random) -> str:
         "time": lambda: rng.choice(("{}:{:02d}", "{}:{:02d} am", "{}:{:02d} pm", "{}:{:02d}pm")).format(
             rng.randint(1, 12), rng.choice((0, 15, 30, 45, rng.randint(0, 59)))
         ),
-        "date": lambda: f"{rng.choice(months)} {rng.randint(1, 31)}, {rng.randint(1900, 2030)}",
+        "date": lambda: f"{rng.choice(MONTHS)} {rng.randint(1, 31)}, {rng.randint(1900, 2030)}",
         "money": lambda: (
             rng.choice("$$$£€") + rng.choice((f"{rng.randint(1, 999)}", f"{rng.uniform(1, 200):.2f}"))
         ),

@@ -20,7 +20,7 @@ BLOCK_ROWS = 64  # cache rows per inner step
 LEAST_QUERIES = 16  # rows that a matrix unit takes; a smaller group is filled up
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit  # type: ignore[untyped-decorator] # triton has no types
 def _attend_part(  # type: ignore[no-untyped-def] # Triton reads its own types
     q, q_sink, keys, values, slots, positions, part_out, part_max, part_sum,
     slot_stride, head_stride, window, sinks, ring, rows_per_part, scale,
@@ -67,7 +67,7 @@ def _attend_part(  # type: ignore[no-untyped-def] # Triton reads its own types
     tl.store(part_out + place[:, None] * HEAD_DIM + channel[None, :], mixed, mask=real)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit  # type: ignore[untyped-decorator] # triton has no types
 def _join_parts(  # type: ignore[no-untyped-def] # Triton reads its own types
     part_out, part_max, part_sum, out, parts,
     GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, PARTS: tl.constexpr,
