@@ -70,16 +70,19 @@ async def run(settings: "Settings") -> None:
     from assistant.compose import start_engine
     from assistant.server import logs
     from assistant.server.admission import check_exposure
-    from assistant.server.daemon import Daemon
+    from assistant.server.daemon import Daemon, listen, tls_context
 
     logs.configure()
-    check_exposure(settings.server)  # before the weights are read
+    # what a typing error breaks is tried before the weights are read
+    check_exposure(settings.server)
+    tls_context(settings.server)
+    listener = listen(settings.server)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     engine = await asyncio.to_thread(start_engine, settings)
     try:
-        daemon = Daemon(settings.server, engine, settings.model)
+        daemon = Daemon(settings.server, engine, settings.model, listener=listener)
         await daemon.start()
         print(f"Viva listens on {daemon.url}", flush=True)
         print("Open it in a browser and speak. Ctrl-C stops.", file=sys.stderr)

@@ -1,5 +1,6 @@
 """From scores to tokens."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,3 +39,20 @@ def sample(logits: Tensor, how: Sampling, generator: torch.Generator | None = No
         probabilities = probabilities.masked_fill(before >= how.top_p, 0.0)
     choice = torch.multinomial(probabilities, 1, generator=generator)
     return tokens.gather(-1, choice).squeeze(-1)
+
+
+def looping(tokens: Sequence[int], length: int = 3, times: int = 2) -> list[int]:
+    """Tokens that would say the same ``length`` tokens more than ``times`` times in one answer.
+
+    A small model that has begun to repeat itself finds each further round more likely; a third round of a
+    phrase is hardly ever meant.
+    """
+    context = tuple(tokens[len(tokens) - length + 1 :])
+    if len(context) < length - 1:
+        return []
+    followers = [
+        tokens[end]
+        for end in range(length - 1, len(tokens))
+        if tuple(tokens[end - length + 1 : end]) == context
+    ]
+    return sorted({token for token in followers if followers.count(token) >= times})

@@ -3,6 +3,8 @@
 import asyncio
 import http
 import logging
+import os
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -43,8 +45,11 @@ class Daemon:
         sees: bool = False,
         voice: Callable[[], VoiceActivity] = WebRtcVoice,
         resume_window_s: float = 30.0,
+        listener: socket.socket | None = None,
     ) -> None:
+        """``listener`` is what ``listen`` gave, for a caller that wants the port before the engine."""
         check_exposure(settings)
+        self._listener = listener
         self.ready = False
         self._settings, self._engine, self._model = settings, engine, model
         self._sees, self._voice, self._resume_window_s = sees, voice, resume_window_s
@@ -88,20 +93,15 @@ class Daemon:
             self._resume_window_s,
         )
         self._hall = Hall(kit, self._settings.max_sessions)
-        try:
-            self._server = await serve(
-                self._serve,
-                self._settings.host,
-                self._settings.port,
-                ssl=self._tls(),
-                process_request=self._request,
-                select_subprotocol=self._subprotocol,  # type: ignore[arg-type]  # a list, as documented
-                **websocket_options(limits),
-            )
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {self._settings.host}:{self._settings.port}: {error.strerror or error}"
-            ) from None
+        tls = tls_context(self._settings)
+        self._server = await serve(
+            self._serve,
+            sock=self._listener or listen(self._settings),
+            ssl=tls,
+            process_request=self._request,
+            select_subprotocol=self._subprotocol,  # type: ignore[arg-type]  # a list, as documented
+            **websocket_options(limits),
+        )
         self._warming = asyncio.create_task(self._warm_up(), name="warm-up")
         log.info("listening", extra={"port": self.port})
 
@@ -122,17 +122,6 @@ class Daemon:
         await self._server.wait_closed()
         self._hall.end_all()
         log.info("stopped")
-
-    def _tls(self) -> ssl.SSLContext | None:
-        if self._settings.tls_cert is None or self._settings.tls_key is None:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        try:
-            context.load_cert_chain(self._settings.tls_cert, self._settings.tls_key)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"the TLS certificate or key cannot be read: {error}") from None
-        return context
 
     async def _warm_up(self) -> None:
         try:
@@ -206,6 +195,42 @@ class Daemon:
             await serve_connection(self._hall, socket, query, beta)
         finally:
             self._gate.leave(who)
+
+
+def listen(settings: ServerSettings) -> socket.socket:
+    """Take the port, so that it is known to be free before anything slow is done.
+
+    Raises:
+        ConfigError: the address is unknown or taken.
+    """
+    where = f"{settings.host}:{settings.port}"
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family)
+    except socket.gaierror as error:
+        raise ConfigError(f"cannot listen on {where}: no such address ({error.strerror})") from None
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigError(f"cannot listen on {where}: {reason}; --port takes another") from None
+
+
+def tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
+    """The certificate and key of the settings; None without them.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"the TLS certificate or key cannot be read: {error}") from None
+    return context
 
 
 def websocket_options(limits: Limits) -> dict[str, Any]:

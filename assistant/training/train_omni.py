@@ -89,19 +89,23 @@ class Written:
 
 
 def write(chat: ChatFormat, example: Example, runs: Runs | None) -> Written:
-    """Lay an example out in ChatML; only its last answer is learned."""
+    """Lay an example out in ChatML; its answers are learned, the earlier ones too."""
     tokens: list[int] = []
+    targets: list[int] = []
     if example.system:
         tokens += chat.turn(Message("system", example.system))
     for ask, reply in example.history:
-        tokens += chat.turn(Message("user", ask)) + chat.turn(Message("assistant", reply))
+        tokens += chat.turn(Message("user", ask)) + chat.open("assistant")
+        spoken = [*chat.tokenizer.encode(reply), chat.turn_end]
+        targets += [IGNORED] * (len(tokens) - 1 - len(targets)) + spoken
+        tokens += chat.turn(Message("assistant", reply))[len(chat.open("assistant")) :]
     tokens += chat.open("user")
     first = len(tokens) + 1
     if runs is not None:
         tokens += [AUDIO_OPEN, *[-1] * (len(runs.words) + 1), AUDIO_CLOSE]
     tokens += chat.tokenizer.encode(example.typed) + chat.close() + chat.open("assistant")
     answer = [*chat.tokenizer.encode(example.answer), chat.turn_end]
-    targets = [IGNORED] * (len(tokens) - 1) + answer
+    targets += [IGNORED] * (len(tokens) - 1 - len(targets)) + answer
     return Written(tokens + answer[:-1], targets, runs, first)
 
 
@@ -113,6 +117,8 @@ class OmniPace:
     first: int = 12  # block; the voice reads the stream before it, which must stay what it was trained on
     rate: float = 1e-3
     batch: int = 12
+    pool: int = 6  # batches that are drawn together and sorted by length, so that little is padded
+    deep_every: int = 4  # steps between those whose gradient reaches below ``first``: markers and projections
     steps: int = 1_500
     warm_up: int = 30
 
@@ -164,21 +170,30 @@ class OmniRecipe:
 
     def step(self, number: int) -> dict[str, float]:
         """Learn from one batch."""
-        rng, pace = seed_step(3, number), self.pace
-        batch = []
-        for _ in range(pace.batch):
-            example = self.conversations.draw(rng)
-            runs = None if example.heard is None else self.runs(example.heard, rng)
-            batch.append(write(self.chat, example, runs))
+        pace = self.pace
+        batch = self.batch(number)
         rate = pace.rate * min(1.0, (number + 1) / pace.warm_up) * max(0.05, 1 - number / pace.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        answers, turns = self.losses(batch)
+        answers, turns = self.losses(batch, deep=number % pace.deep_every == 0)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(answers + TURN_WEIGHT * turns)
         nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 1.0)
         self.optimizer.step()
         return {"answer": float(answers.detach()), "turn": float(turns.detach())}
+
+    def batch(self, number: int) -> list[Written]:
+        """The conversations of a step: a slice of a pool that was drawn and sorted by length."""
+        group, index = divmod(number, self.pace.pool)
+        rng, drawn = seed_step(3, group), []
+        for _ in range(self.pace.batch * self.pace.pool):
+            example = self.conversations.draw(rng)
+            runs = None if example.heard is None else self.runs(example.heard, rng)
+            drawn.append(write(self.chat, example, runs))
+        drawn.sort(key=lambda one: len(one.tokens))
+        order = rng.sample(range(self.pace.pool), self.pace.pool)
+        first = order[index] * self.pace.batch
+        return drawn[first : first + self.pace.batch]
 
     @torch.no_grad()
     def runs(self, record: HeardUtterance, rng: Random) -> Runs:
@@ -188,9 +203,9 @@ class OmniRecipe:
         rows = self.rows(spoken_form(record.text, self.names))
         return imagined_runs(self.hearing, torch.tensor(rows or [0]), rng)
 
-    def losses(self, batch: list[Written]) -> tuple[Tensor, Tensor]:
+    def losses(self, batch: list[Written], deep: bool = True) -> tuple[Tensor, Tensor]:
         """Cross-entropy of the answers' tokens, and of "finished" at each heard embedding (true at the last
-        run).
+        run). Not ``deep``: the gradient ends at the first adapter, which spares the blocks below it.
         """
         length = max(len(one.tokens) for one in batch)
         tokens = torch.zeros(len(batch), length, dtype=torch.long)
@@ -206,7 +221,8 @@ class OmniRecipe:
             x = x.masked_scatter(
                 (tokens == -1)[..., None], torch.cat([self.embed(one.runs) for _, one in heard])
             )
-        hidden = self.backbone(x.to(torch.bfloat16), keep=keep).last
+        x = x.to(torch.bfloat16)
+        hidden = self.backbone(x if deep else x.detach(), keep=keep).last
         wanted = targets != IGNORED
         logits = self.backbone.logits(hidden[wanted])
         answers = nn.functional.cross_entropy(logits.float(), targets[wanted])

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from assistant.config import Limits, ServerSettings
 from assistant.errors import ConfigError
 from assistant.server.admission import Gate
-from assistant.server.daemon import Daemon
+from assistant.server.daemon import Daemon, listen
 from tests.fakes import FakeEngine, FakeOmni, silence, tone
 from tests.server import rig
 
@@ -118,6 +118,18 @@ def test_other_addresses_need_a_key() -> None:
     with pytest.raises(ConfigError, match="needs a key"):
         Daemon(ServerSettings(host="0.0.0.0"), FakeEngine(), "fake")
     Daemon(ServerSettings(host="0.0.0.0", insecure=True), FakeEngine(), "fake")
+
+
+def test_a_taken_port_is_found_before_the_weights_are_read() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}: .*--port"):
+            listen(ServerSettings(port=port))
+
+
+def test_an_unknown_address_is_named() -> None:
+    with pytest.raises(ConfigError, match="nowhere.invalid:8765: no such address"):
+        listen(ServerSettings(host="nowhere.invalid"))
 
 
 def test_connections_of_one_address_are_counted() -> None:
