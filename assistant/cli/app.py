@@ -31,6 +31,9 @@ VERBS = (
 )
 TRACEBACK = "--traceback"
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+# PyTorch's worker threads look for work for a millisecond before they sleep, on the cores that the decode step
+# wants; so many looks are a twentieth of that.
+TORCH_SPINS = "10000"
 
 
 def build() -> typer.Typer:
@@ -53,6 +56,7 @@ def build() -> typer.Typer:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 refused with one line on stderr, 2 bad usage, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    os.environ.setdefault("GOMP_SPINCOUNT", TORCH_SPINS)  # read when torch is imported
     for stream in (sys.stdout, sys.stderr):
         _never_fail_to_encode(stream)
     try:

@@ -69,7 +69,8 @@ def load_library() -> ctypes.CDLL:
         raise DependencyError(
             "no C compiler for the fast CPU decoder: install gcc or clang (it is built once)"
         )
-    key = hashlib.sha256(SOURCE.read_bytes() + f"{FLAGS}{compiler}{_processor()}".encode()).hexdigest()[:16]
+    text = b"".join(path.read_bytes() for path in sorted(SOURCE.parent.glob("*.[ch]")))
+    key = hashlib.sha256(text + f"{FLAGS}{compiler}{_processor()}".encode()).hexdigest()[:16]
     path = cache_dir() / "native" / f"decode-{key}.so"
     try:
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""The C side's structures, field by field as in decode.c."""
+"""The C side's structures, field by field as in types.h and matrix.h."""
 
 import ctypes
 

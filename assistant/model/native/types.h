@@ -1,0 +1,79 @@
+/* What a step works on: the model, the sessions, and what the threads share. */
+
+#ifndef TYPES_H
+#define TYPES_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "matrix.h"
+
+#define TILE 128    /* keys per attention item */
+#define MAX_ROWS 64 /* rows per call */
+#define MAX_GROUP_HEADS 16
+#define MAX_HEAD_DIM 256
+
+typedef struct {
+    Matrix qkv, o, gate_up, down; /* gate_up: blocks of gate and up alternate */
+    const float *attention_norm, *ffn_norm, *q_norm, *k_norm, *qkv_bias; /* the last three may be null */
+} Layer;
+
+typedef struct {
+    int32_t layers, width, heads, kv_heads, head_dim, ffn_width, vocabulary;
+    float norm_eps;
+    const Layer *layer;
+    const float *norm;
+    Matrix head;
+} Model;
+
+typedef struct {
+    float *keys, *values; /* (layers, kv_heads, capacity, head_dim) */
+    int64_t position;     /* of the first new row */
+    int32_t count, sinks, window, ring;
+} Session;
+
+typedef struct {
+    const Model *model;
+    const Session *sessions;
+    int32_t session_count, rows;
+    float *x;                  /* (rows, width): inputs */
+    const float *rotary;       /* (rows, 4, head_dim): cos, sin, then both towards the sinks */
+    int32_t hidden_layer;      /* -1: none */
+    float *hidden;             /* (rows, width) */
+    float *logits;             /* (sessions, vocabulary), or null */
+} Step;
+
+typedef struct {
+    float *x, *qkv, *h, *partial;
+    Session sessions[MAX_ROWS];
+    int32_t owner[MAX_ROWS]; /* session of each row */
+    int64_t position[MAX_ROWS];
+    int32_t tiles[MAX_ROWS + 1]; /* first attention tile of each row */
+} Shared;
+
+typedef struct {
+    Rounded a; /* (MAX_ROWS, widest) */
+    float *y;  /* (widest) */
+} Scratch;
+
+typedef struct Pool {
+    int threads;
+    size_t x_size, qkv_size, h_size, partial_size;
+    pthread_t *handles;
+    Scratch *scratch;
+    Shared shared;
+    Step step;
+    _Atomic uint64_t ticket; /* phase in the high half, next item in the low; IDLE between steps */
+    atomic_int done;         /* items of this phase */
+    atomic_int active;       /* helpers that may be reading what a step set up */
+    atomic_int closing, generation, sleepers;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+} Pool;
+
+typedef struct {
+    Pool *pool;
+    int index;
+} Seat;
+
+#endif
