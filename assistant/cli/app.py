@@ -31,8 +31,8 @@ VERBS = (
 )
 TRACEBACK = "--traceback"
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-# PyTorch's worker threads look for work for a millisecond before they sleep, on the cores that the decode step
-# wants; so many looks are a twentieth of that.
+# PyTorch's worker threads look for work for a millisecond before they sleep, on the cores that the decode
+# step wants; so many looks are a twentieth of that.
 TORCH_SPINS = "10000"
 
 

@@ -49,11 +49,8 @@ typedef struct {
 /* Scores of `count` consecutive cache rows for all query heads of a group. */
 INLINE void score_rows(const float *q, const float *keys, int count, int heads, const int d, float *scores) {
     for (int h = 0; h < heads; h++)
-        for (int j = 0; j < count; j++) {
-            float sum = 0.0f;
-            for (int i = 0; i < d; i++) sum += q[h * d + i] * keys[(size_t)j * d + i];
-            scores[h * (TILE + MAX_ROWS) + j] = sum;
-        }
+        for (int j = 0; j < count; j++)
+            scores[h * (TILE + MAX_ROWS) + j] = dot_floats(q + h * d, keys + (size_t)j * d, d);
 }
 
 INLINE void mix_rows(const float *weights, const float *values, int count, int heads, const int d, float *out) {
@@ -61,7 +58,8 @@ INLINE void mix_rows(const float *weights, const float *values, int count, int h
     for (int h = 0; h < heads; h++) {
         for (int i = 0; i < d; i++) sum[i] = out[h * d + i];
         for (int j = 0; j < count; j++)
-            for (int i = 0; i < d; i++) sum[i] += weights[h * (TILE + MAX_ROWS) + j] * values[(size_t)j * d + i];
+            for (int i = 0; i < d; i++)
+                sum[i] = madd(weights[h * (TILE + MAX_ROWS) + j], values[(size_t)j * d + i], sum[i]);
         for (int i = 0; i < d; i++) out[h * d + i] = sum[i];
     }
 }
@@ -131,11 +129,10 @@ static void attend_tile(Pool *pool, const Step *step, int layer, int row, int ti
     Softmax *softmax = (Softmax *)partial;
     float *out = partial + sizeof(Softmax) / sizeof(float);
     for (int h = 0; h < heads; h++) {
-        float *own_scores = scores + h * (TILE + MAX_ROWS), most = own_scores[0], sum = 0.0f;
+        float *own_scores = scores + h * (TILE + MAX_ROWS), most = own_scores[0];
         for (int j = 1; j < count; j++) most = fmaxf(most, own_scores[j]);
         for (int j = 0; j < count; j++) own_scores[j] = fast_exp(own_scores[j] - most);
-        for (int j = 0; j < count; j++) sum += own_scores[j];
-        softmax->most[h] = most, softmax->sum[h] = sum;
+        softmax->most[h] = most, softmax->sum[h] = sum_floats(own_scores, count);
     }
     memset(out, 0, sizeof(float) * heads * d);
     count = 0;
@@ -180,7 +177,7 @@ static void gather(const Pool *pool, const Step *step, const Matrix *m, Scratch 
                 const float *mixed = partial + sizeof(Softmax) / sizeof(float) + h * d;
                 float weight = fast_exp(((const Softmax *)partial)->most[h] - most);
                 sum += weight * ((const Softmax *)partial)->sum[h];
-                for (int i = 0; i < d; i++) out[i] += weight * mixed[i];
+                for (int i = 0; i < d; i++) out[i] = madd(weight, mixed[i], out[i]);
             }
             for (int i = 0; i < d; i++) out[i] /= sum;
         }

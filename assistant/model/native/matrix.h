@@ -99,7 +99,8 @@ INLINE Floats zero_floats(void) { Floats r; memset(&r, 0, sizeof r); return r; }
 INLINE Floats load_halves(const uint16_t *h) { Floats r; for (int i = 0; i < LANES; i++) r.v[i] = from_half(h[i]); return r; }
 INLINE void store_floats(float *to, Floats from) { memcpy(to, from.v, sizeof from.v); }
 INLINE Floats add_scaled(Floats total, Ints sum, Floats scale, Floats offset, const float *by) {
-    for (int i = 0; i < LANES; i++) total.v[i] += (float)sum.v[i] * (scale.v[i] * by[0]) + offset.v[i] * by[1];
+    for (int i = 0; i < LANES; i++)
+        total.v[i] = madd((float)sum.v[i], scale.v[i] * by[0], madd(offset.v[i], by[1], total.v[i]));
     return total;
 }
 #endif
