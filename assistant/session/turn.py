@@ -2,8 +2,8 @@
 
 Fast and patient: after ``speculate_ms`` of silence the answer is begun, unheard. It is let out after
 ``finished_ms`` when the model finds the utterance complete. When it finds it incomplete, the answer is
-taken back and listening goes on, until a later judgement says complete or ``patience_ms`` of silence have
-passed.
+taken back and listening goes on, until a later judgement says complete or the silence has become longer than
+the model's doubt is worth, at most ``patience_ms``.
 """
 
 from collections import deque
@@ -26,6 +26,15 @@ class TurnPolicy:
     threshold: float = 0.5  # of P(finished)
     by_score: bool = True  # False: silence alone decides, after finished_ms
 
+    def wait_ms(self, finished: float | None) -> int:
+        """Silence after which the turn is over: ``finished_ms`` from the threshold on, ``patience_ms`` at
+        P(finished) 0 or without a judgement, and in between by equal factors.
+        """
+        if not self.by_score:
+            return self.finished_ms
+        doubt = 1.0 if finished is None else max(0.0, 1 - finished / self.threshold)
+        return round(self.finished_ms * (self.patience_ms / self.finished_ms) ** doubt)
+
 
 class Decision(Enum):
     """What a frame or a judgement leads to."""
@@ -47,7 +56,7 @@ class TurnTaker:
         self.onset_ms = 0  # how long ago the turn's first speech frame began, valid at START
         self._recent: deque[bool] = deque(maxlen=ONSET_WINDOW)
         self._speculated = False  # in this silence
-        self._finished: float | None = None  # the judgement on the held answer
+        self._finished: float | None = None  # the newest judgement on this silence
 
     def reset(self) -> None:
         """Back to waiting for speech."""
@@ -77,14 +86,10 @@ class TurnTaker:
         """Take the model's judgement on everything up to ``covered_ms`` of the present silence."""
         if not self.speaking or not self.policy.by_score or self.silence_ms == 0 or covered_ms <= 0:
             return None
-        complete = finished >= self.policy.threshold
-        if self.held:
-            self._finished = finished
-            if not complete:
-                return self._reopen()
-            return self._end() if self.silence_ms >= self.policy.finished_ms else None
-        late = self._speculated and self.silence_ms >= self.policy.finished_ms
-        return self._end() if complete and late else None
+        self._finished = finished
+        if self.held and finished < self.policy.threshold:
+            return self._reopen()
+        return self._end() if self._speculated and self._waited() else None
 
     def _onset(self) -> Decision | None:
         if sum(self._recent) < ONSET_FRAMES:
@@ -98,24 +103,22 @@ class TurnTaker:
     def _speech(self) -> Decision | None:
         self.silence_ms = 0
         self._speculated = False
+        self._finished = None
         return self._reopen() if self.held else None
 
     def _silence(self) -> Decision | None:
-        policy = self.policy
-        if self.silence_ms >= policy.patience_ms:
+        if self._waited():
             return self._end()
-        if self.held:
-            ready = not policy.by_score or (self._finished is not None and self._finished >= policy.threshold)
-            return self._end() if ready and self.silence_ms >= policy.finished_ms else None
-        if not self._speculated and self.silence_ms >= policy.speculate_ms:
+        if not self._speculated and self.silence_ms >= self.policy.speculate_ms:
             self.held = self._speculated = True
-            self._finished = None
             return Decision.SPECULATE
         return None
 
+    def _waited(self) -> bool:
+        return self.silence_ms >= self.policy.wait_ms(self._finished)
+
     def _reopen(self) -> Decision:
         self.held = False
-        self._finished = None
         return Decision.REOPEN
 
     def _end(self) -> Decision:

@@ -18,13 +18,13 @@ from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
 
 MAX_UTTERANCE_S = 9.0
 TEACHER_EVERY = 3  # steps
-GENTLE, GENTLE_STEPS = 0.3, 1_500
+GENTLE, GENTLE_STEPS, FULL_STEPS = 0.3, 1_500, 9_000
 FRAMES_PER_BLOCK = 16  # mel frames
 
 
 def strength(step: int) -> float:
     """How much rooms, noise and devices do to the sound: little until the words are found, then ever more."""
-    return GENTLE + (1 - GENTLE) * min(1.0, max(0.0, step / GENTLE_STEPS - 1))
+    return GENTLE + (1 - GENTLE) * min(1.0, max(0.0, (step - GENTLE_STEPS) / (FULL_STEPS - GENTLE_STEPS)))
 
 
 def padded(sounds: list[Audio], blocks: int) -> Tensor:

@@ -42,10 +42,22 @@ TABLE = [
         [(3, START), (8, SPECULATE), (9, REOPEN), (20, END)],
     ),
     (
-        "unfinished: answered in the end",
+        "unfinished for certain: answered in the end",
         "xxx" + "." * 205,
-        {9: 0.1},
+        {9: 0.0},
         [(3, START), (8, SPECULATE), (9, REOPEN), (203, END)],
+    ),
+    (
+        "in doubt: answered after a while",
+        "xxx" + "." * 60,
+        {9: 0.25},
+        [(3, START), (8, SPECULATE), (9, REOPEN), (48, END)],
+    ),
+    (
+        "a doubt about one pause is forgotten in the next",
+        "xxx......xxx" + "." * 40,
+        {9: 0.25},
+        [(3, START), (8, SPECULATE), (9, REOPEN), (17, SPECULATE)],
     ),
     (
         "the user goes on while an answer is held",
@@ -68,6 +80,13 @@ TABLE = [
 )
 def test_turn_table(script: str, scores: dict[int, float], expected: list[tuple[int, Decision]]) -> None:
     assert play(TurnTaker(PATIENT), script, scores) == expected
+
+
+def test_the_less_finished_the_longer_the_wait() -> None:
+    waits = [PATIENT.wait_ms(finished) for finished in (1.0, 0.5, 0.4, 0.2, 0.1, 0.0, None)]
+    assert waits[0] == waits[1] == 200
+    assert waits == sorted(waits)
+    assert waits[-2] == waits[-1] == 4_000
 
 
 def test_silence_alone_decides_where_that_was_asked_for() -> None:
