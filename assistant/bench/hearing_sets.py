@@ -46,14 +46,22 @@ def held_out(count: int) -> list[Clip]:
     Raises:
         WeightsError: they have not been made yet.
     """
-    folder = speech_folder("kokoro-held-out")
-    records = [one for one in read_corpus(folder) if one.kind != "scrambled"][:count]
-    if not records:
-        raise WeightsError(
-            "no held-out speech: run `vivavoce train speech-data kokoro --held-out --hours 0.3`"
-        )
-    audio = CorpusAudio(folder)
-    return [Clip(np.asarray(audio(one) / 32_768, np.float32), one.text, one) for one in records]
+    shares = {"kokoro": 4, "piper": 1}  # as many voices as each has
+    clips = []
+    for maker, share in shares.items():
+        folder = speech_folder(f"{maker}-held-out")
+        records = [one for one in read_corpus(folder) if one.kind != "scrambled"]
+        audio = CorpusAudio(folder)
+        wanted = -(-count * share // sum(shares.values()))
+        clips += [
+            Clip(np.asarray(audio(one) / 32_768, np.float32), one.text, one) for one in records[:wanted]
+        ]
+        if not clips:
+            raise WeightsError(
+                "no held-out speech: run `vivavoce train speech-data kokoro --held-out --hours 0.3`, "
+                "then the same with piper and 0.08 hours"
+            )
+    return clips[:count]
 
 
 def noisy(clips: list[Clip], ratio_db: float, seed: int = 7) -> list[Clip]:

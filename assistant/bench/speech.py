@@ -78,40 +78,22 @@ class Hibari:
         return Spoken(np.concatenate(parts), first, time.perf_counter() - begun)
 
 
-class Piper:
-    """Piper's American voice "joe", which people use on small machines; installed by hand, to compare."""
+class Joe:
+    """Piper's American voice "joe", which people use on small machines."""
 
     name = "piper joe"
 
-    def __init__(self, model: Path) -> None:
-        from importlib import import_module
+    def __init__(self, folder: Path, threads: int) -> None:
+        from assistant.training.piper import Piper
 
-        self.voice: Any = import_module("piper").PiperVoice.load(str(model))
+        self.voice = Piper(folder, threads)
 
     def say(self, text: str) -> Spoken:
-        """Speak a sentence."""
-        import soxr
-
-        begun, first, parts = time.perf_counter(), 0.0, [np.zeros(0, np.float32)]
-        for chunk in self.voice.synthesize(text):
-            first = first or time.perf_counter() - begun
-            parts.append(
-                np.asarray(soxr.resample(chunk.audio_float_array, chunk.sample_rate, SAMPLE_RATE), np.float32)
-            )
-        return Spoken(np.concatenate(parts), first, time.perf_counter() - begun)
-
-
-def piper() -> list[Voice]:
-    """Piper, where package ``piper-tts`` and the voice's files are here; else nothing."""
-    from importlib.util import find_spec
-
-    from assistant.weights import manifest
-    from assistant.weights.store import State, Store
-
-    model, store = manifest.load("piper-joe"), Store(offline=True)
-    if find_spec("piper") is None or store.model_state(model) in {State.MISSING, State.DAMAGED}:
-        return []
-    return [Piper(next(path for path in store.folder(model).glob("*.onnx")))]
+        """Speak a sentence; it comes whole."""
+        begun = time.perf_counter()
+        audio = self.voice.say(text)
+        taken_s = time.perf_counter() - begun
+        return Spoken(audio, taken_s, taken_s)
 
 
 @dataclass(frozen=True, slots=True)

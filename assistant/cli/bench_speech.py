@@ -22,7 +22,7 @@ def speech(
     count: Annotated[int, typer.Option(help="Take so many of them, always the same ones.")] = 200,
     style: Annotated[str, typer.Option(help="Style to speak in.")] = "neutral",
     rate: Annotated[float, typer.Option(help="Speaking rate.")] = 1.0,
-    others: Annotated[bool, typer.Option(help="Also judge the teacher and, where it is here, Piper.")] = True,
+    others: Annotated[bool, typer.Option(help="Also judge the teacher and Piper.")] = True,
     keep: Annotated[Path | None, typer.Option(help="Folder for the sounds.")] = None,
     voice: Annotated[Path | None, typer.Option(help="Another voice's weight file.")] = None,
     threads: Annotated[int, typer.Option(help="Processor threads.")] = 2,
@@ -36,13 +36,14 @@ def speech(
     from assistant.bench.sentences import read_sentences, sample_of
     from assistant.model.speaking.recital import load_reciter
     from assistant.model.speaking.speaker import Manner
+    from assistant.weights import store
 
     torch.set_num_threads(threads)
     texts = sample_of(read_sentences(sentences), count)
     reciter = load_reciter(voice)
     voices: list[Voice] = [bench.Viva(reciter, Manner(style, rate))]
     if others:
-        voices += [bench.Hibari(threads), *bench.piper()]
+        voices += [bench.Hibari(threads), bench.Joe(store.path("piper-joe"), threads)]
     judges = bench.all_judges(threads)
     figures: dict[str, dict[str, float]] = {}
     worst: list[Verdict] = []

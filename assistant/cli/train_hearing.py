@@ -21,7 +21,7 @@ def add(group: typer.Typer) -> None:
 
 
 def speech_data(
-    maker: Annotated[str, typer.Argument(help="kokoro, hibari or old")],
+    maker: Annotated[str, typer.Argument(help="kokoro, hibari, old, or piper (tests only)")],
     hours: Annotated[float, typer.Option(help="Hours of speech in the corpus.")] = 1.0,
     held_out: Annotated[bool, typer.Option("--held-out", help="The voices and sentences for tests.")] = False,
 ) -> None:

@@ -33,7 +33,8 @@ class TurnPolicy:
         if not self.by_score:
             return self.finished_ms
         doubt = 1.0 if finished is None else max(0.0, 1 - finished / self.threshold)
-        return round(self.finished_ms * (self.patience_ms / self.finished_ms) ** doubt)
+        factor: float = (self.patience_ms / self.finished_ms) ** doubt
+        return round(self.finished_ms * factor)
 
 
 class Decision(Enum):

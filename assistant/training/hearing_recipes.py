@@ -37,6 +37,7 @@ from assistant.paths import RUNS, WEIGHTS, cache_dir
 from assistant.training.features import FeatureSet, hear_corpus, read_features
 from assistant.training.local_manifests import HEARING, OMNI, write_manifest
 from assistant.training.lora import Adapted
+from assistant.training.piper import Piper
 from assistant.training.runs import load_module
 from assistant.training.speech_batches import Sound, SpeechBatches
 from assistant.training.speech_data import CorpusAudio, Utterance, make_corpus, read_corpus
@@ -102,13 +103,17 @@ def make_speech(maker: str, hours: float, held_out: bool = False) -> Iterator[fl
         made = OldEngines()
     elif maker == "hibari":
         made = Hibari(Phonemes())
+    elif maker == "piper":
+        if not held_out:
+            raise WeightsError("the voice of piper is for tests only: add --held-out")
+        made = Piper(store.path("piper-joe"))
     elif maker == "kokoro":
         folders = (store.path("kokoro"), store.path("kokoro-voices"))
         made = Kokoro(*folders, Phonemes(), HELD_OUT if held_out else None)
     else:
-        raise WeightsError(f"{maker!r} makes no speech; kokoro, hibari and old do")
+        raise WeightsError(f"{maker!r} makes no speech; kokoro, hibari, old and piper do")
     folder = speech_folder(f"{maker}-held-out" if held_out else maker)
-    seed = {"kokoro": 1, "hibari": 2, "old": 3}[maker] + 10 * held_out
+    seed = {"kokoro": 1, "hibari": 2, "old": 3, "piper": 4}[maker] + 10 * held_out
     return make_corpus(folder, made, lines(test=held_out), hours, seed)
 
 
