@@ -2,7 +2,7 @@
 itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from assistant.training.features import HeardUtterance
@@ -35,6 +35,7 @@ class Example:
     heard: HeardUtterance | None  # the spoken ask; None where it is typed
     typed: str  # typed ask, or what is typed after the sound
     answer: str
+    then: tuple[str, str] | None = None  # a second spoken ask, whose sound is always imagined, and its answer
 
 
 def describe(traits: dict[str, str]) -> str:
@@ -98,7 +99,11 @@ class Conversations:
         if not self.told:
             return self._dialogue(rng, system, rng.choice(self.ids), None)
         one = rng.choice(self.told)
-        return Example(system, (), one, rng.choice(HOW), describe(one.traits))
+        how, said = rng.choice(HOW), describe(one.traits)
+        if one.kind == "ask" and one.source in self.by_id and rng.random() < 0.5:
+            first = self._dialogue(rng, system, one.source, one)
+            return replace(first, then=(how, said))
+        return Example(system, (), one, how, said)
 
     def _dialogue(self, rng: Random, system: str, source: str, heard: HeardUtterance | None) -> Example:
         turns = self.by_id[source]

@@ -84,29 +84,41 @@ class Written:
 
     tokens: list[int]
     targets: list[int]  # IGNORED where nothing is learned
-    runs: Runs | None
-    first_heard: int
+    heard: list[tuple[int, Runs]]  # each sound with the place of its first embedding
 
 
-def write(chat: ChatFormat, example: Example, runs: Runs | None) -> Written:
-    """Lay an example out in ChatML; its answers are learned, the earlier ones too."""
+def write(chat: ChatFormat, example: Example, runs: Runs | None, then: Runs | None = None) -> Written:
+    """Lay an example out in ChatML; its answers are learned, the earlier ones too.
+
+    ``runs`` are those of its sound, ``then`` those of its second spoken ask.
+    """
     tokens: list[int] = []
     targets: list[int] = []
+    heard: list[tuple[int, Runs]] = []
+
+    def ask(sound: Runs | None, typed: str) -> None:
+        tokens.extend(chat.open("user"))
+        if sound is not None:
+            heard.append((len(tokens) + 1, sound))
+            tokens.extend([AUDIO_OPEN, *[-1] * (len(sound.words) + 1), AUDIO_CLOSE])
+        tokens.extend([*chat.tokenizer.encode(typed), *chat.close(), *chat.open("assistant")])
+
+    def reply(text: str) -> None:
+        said = [*chat.tokenizer.encode(text), chat.turn_end]
+        targets.extend([*[IGNORED] * (len(tokens) - 1 - len(targets)), *said])
+        tokens.extend([*chat.tokenizer.encode(text), *chat.close()])
+
     if example.system:
-        tokens += chat.turn(Message("system", example.system))
-    for ask, reply in example.history:
-        tokens += chat.turn(Message("user", ask)) + chat.open("assistant")
-        spoken = [*chat.tokenizer.encode(reply), chat.turn_end]
-        targets += [IGNORED] * (len(tokens) - 1 - len(targets)) + spoken
-        tokens += chat.turn(Message("assistant", reply))[len(chat.open("assistant")) :]
-    tokens += chat.open("user")
-    first = len(tokens) + 1
-    if runs is not None:
-        tokens += [AUDIO_OPEN, *[-1] * (len(runs.words) + 1), AUDIO_CLOSE]
-    tokens += chat.tokenizer.encode(example.typed) + chat.close() + chat.open("assistant")
-    answer = [*chat.tokenizer.encode(example.answer), chat.turn_end]
-    targets += [IGNORED] * (len(tokens) - 1 - len(targets)) + answer
-    return Written(tokens + answer[:-1], targets, runs, first)
+        tokens.extend(chat.turn(Message("system", example.system)))
+    for asked, replied in example.history:
+        ask(None, asked)
+        reply(replied)
+    ask(runs, example.typed)
+    reply(example.answer)
+    if example.then is not None and then is not None:
+        ask(then, "")
+        reply(example.then[1])
+    return Written(tokens[: len(targets)], targets, heard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +201,8 @@ class OmniRecipe:
         for _ in range(self.pace.batch * self.pace.pool):
             example = self.conversations.draw(rng)
             runs = None if example.heard is None else self.runs(example.heard, rng)
-            drawn.append(write(self.chat, example, runs))
+            then = None if example.then is None else self.imagined(example.then[0], rng)
+            drawn.append(write(self.chat, example, runs, then))
         drawn.sort(key=lambda one: len(one.tokens))
         order = rng.sample(range(self.pace.pool), self.pace.pool)
         first = order[index] * self.pace.batch
@@ -200,7 +213,12 @@ class OmniRecipe:
         """What is heard of an utterance, or imagined where it has no frames."""
         if record.frames and self.features is not None:
             return runs_of(self.hearing, self.features, record)
-        rows = self.rows(spoken_form(record.text, self.names))
+        return self.imagined(record.text, rng)
+
+    @torch.no_grad()
+    def imagined(self, text: str, rng: Random) -> Runs:
+        """What might be heard of some words."""
+        rows = self.rows(spoken_form(text, self.names))
         return imagined_runs(self.hearing, torch.tensor(rows or [0]), rng)
 
     def losses(self, batch: list[Written], deep: bool = True) -> tuple[Tensor, Tensor]:
@@ -216,10 +234,10 @@ class OmniRecipe:
             targets[row, : len(one.targets)] = torch.tensor(one.targets)
             keep[row, : len(one.tokens)] = True
         x = self.adapted.embed(self.backbone, tokens.clamp(min=0))
-        heard = [(row, one) for row, one in enumerate(batch) if one.runs is not None]
+        heard = [(row, first, runs) for row, one in enumerate(batch) for first, runs in one.heard]
         if heard:
             x = x.masked_scatter(
-                (tokens == -1)[..., None], torch.cat([self.embed(one.runs) for _, one in heard])
+                (tokens == -1)[..., None], torch.cat([self.embed(runs) for _, _, runs in heard])
             )
         x = x.to(torch.bfloat16)
         hidden = self.backbone(x if deep else x.detach(), keep=keep).last
@@ -228,18 +246,16 @@ class OmniRecipe:
         answers = nn.functional.cross_entropy(logits.float(), targets[wanted])
         return answers, self._turns(hidden, heard)
 
-    def embed(self, runs: Runs | None) -> Tensor:
+    def embed(self, runs: Runs) -> Tensor:
         """Embeddings of an utterance: its runs, then the sum of how it was said."""
-        assert runs is not None
         words = runs.words + self.hearing.say_how(runs.prosody)
         return torch.cat([words, self.hearing.sum_up(runs.whole)[None]])
 
-    def _turns(self, hidden: Tensor, heard: list[tuple[int, Written]]) -> Tensor:
+    def _turns(self, hidden: Tensor, heard: list[tuple[int, int, Runs]]) -> Tensor:
         states, truth = [], []
-        for row, one in heard:
-            assert one.runs is not None
-            count = len(one.runs.words)
-            states.append(hidden[row, one.first_heard : one.first_heard + count].float())
+        for row, first, runs in heard:
+            count = len(runs.words)
+            states.append(hidden[row, first : first + count].float())
             truth += [0.0] * (count - 1) + [1.0] * min(count, 1)
         if not truth:
             return hidden.new_zeros((), dtype=torch.float32)

@@ -1,0 +1,138 @@
+"""Joint training: how examples are laid out, what is learned of them, and how batches are drawn."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+import torch
+
+from assistant.model.backbone import Backbone
+from assistant.model.chat import ChatFormat
+from assistant.model.config import ModelConfig
+from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
+from assistant.model.hearing_files import new_hearing
+from assistant.model.manner import MannerConfig
+from assistant.training.omni_data import HOW, Conversations, Example, imagined_utterances
+from assistant.training.train_omni import IGNORED, OmniPace, OmniRecipe, Runs, Speech, Written, write
+from audiocodec.encoder import EncoderConfig
+from tests.engine.test_omni import byte_tokenizer
+
+WIDTH = 16
+MODEL = ModelConfig(
+    layers=3,
+    width=WIDTH,
+    heads=2,
+    kv_heads=1,
+    head_dim=8,
+    ffn_width=24,
+    vocabulary=260,
+    rope_base=10_000.0,
+    norm_eps=1e-5,
+    context=512,
+)
+CHAT = ChatFormat(byte_tokenizer())
+
+
+def runs(count: int) -> Runs:
+    return Runs(torch.randn(count, WIDTH), torch.zeros(count, 4), torch.zeros(8))
+
+
+@pytest.mark.parametrize(
+    ("example", "answers"),
+    [
+        (Example("", (), None, "Hi", "Hello."), ["Hello."]),
+        (
+            Example("Be kind.", (("One?", "Two."), ("And?", "Three.")), None, "So", "Six."),
+            ["Two.", "Three.", "Six."],
+        ),
+        (
+            Example("", (), None, "", "It rains.", then=("How did I sound?", "Softly.")),
+            ["It rains.", "Softly."],
+        ),
+    ],
+    ids=["one turn", "history", "a second sound"],
+)
+def test_every_answer_is_learned_and_nothing_else(example: Example, answers: list[str]) -> None:
+    sound = None if example.typed else runs(3)
+    one = write(CHAT, example, sound, runs(2) if example.then else None)
+    assert len(one.tokens) == len(one.targets)
+    learned = [target for target in one.targets if target != IGNORED]
+    end = CHAT.turn_end
+    assert learned == [token for text in answers for token in [*CHAT.tokenizer.encode(text), end]]
+    for place, target in enumerate(one.targets[:-1]):
+        assert target in (IGNORED, one.tokens[place + 1])
+
+
+def test_sounds_lie_between_their_markers() -> None:
+    example = Example("", (), None, "", "Yes.", then=("Why?", "So."))
+    one = write(CHAT, example, runs(3), runs(2))
+    assert [len(sound.words) for _, sound in one.heard] == [3, 2]
+    for first, sound in one.heard:
+        count = len(sound.words) + 1  # the sum of how it was said comes last
+        assert one.tokens[first - 1] == AUDIO_OPEN
+        assert one.tokens[first : first + count] == [-1] * count
+        assert one.tokens[first + count] == AUDIO_CLOSE
+    assert one.tokens.count(-1) == 3 + 1 + 2 + 1
+
+
+@pytest.fixture
+def hearing() -> Hearing:
+    torch.manual_seed(0)
+    encoder = EncoderConfig(
+        layers=1, projector_width=16, projector_heads=2, projector_layers=1, model_width=WIDTH
+    )
+    return new_hearing(
+        encoder, MannerConfig(WIDTH, 8, 16), torch.randn(260, WIDTH), torch.arange(5, 200)
+    ).eval()
+
+
+def recipe(hearing: Hearing) -> OmniRecipe:
+    torch.manual_seed(1)
+    speech = Speech(CHAT, lambda text: [len(word) for word in text.split()], frozenset())
+    pace = OmniPace(rank=2, first=1, batch=3, pool=2, steps=8, warm_up=1, rate=3e-3)
+    return OmniRecipe(Backbone(MODEL).bfloat16(), hearing, None, speech, pace)
+
+
+def test_a_pool_is_sorted_by_length_and_drawn_once(hearing: Hearing) -> None:
+    made = recipe(hearing)
+    first, second = made.batch(0), made.batch(1)
+    spans = sorted((min(map(size, part)), max(map(size, part))) for part in (first, second))
+    assert spans[0][1] <= spans[1][0]
+    assert [one.tokens for one in made.batch(1)] == [one.tokens for one in second]
+
+
+def size(one: Written) -> int:
+    return len(one.tokens)
+
+
+def test_a_shallow_step_spares_what_lies_below_the_adapters(hearing: Hearing) -> None:
+    made = recipe(hearing)
+    batch = next(found for found in map(made.batch, range(20)) if any(one.heard for one in found))
+    for deep in (True, False):
+        made.optimizer.zero_grad(set_to_none=True)
+        answers, _ = made.losses(batch, deep)
+        answers.backward()  # type: ignore[no-untyped-call]
+        assert (made.adapted.rows.grad is not None) == deep
+        assert all(pair[1].grad is not None for pair in made.adapted.layers)  # type: ignore[index]
+
+
+def test_it_learns_to_answer(hearing: Hearing) -> None:
+    made = recipe(hearing)
+    batch = made.batch(0)
+    with torch.no_grad():
+        before = float(made.losses(batch)[0])
+    for _ in range(25):
+        answers, turns = made.losses(batch)
+        made.optimizer.zero_grad(set_to_none=True)
+        (answers + turns).backward()
+        made.optimizer.step()
+    assert float(answers.detach()) < before - 0.1
+
+
+def test_how_it_sounded_is_asked_by_voice_too() -> None:
+    heard = imagined_utterances()
+    told = tuple(replace(one, traits={"rate": "fast"}) for one in heard[:400])
+    drawn = [Conversations(told).draw(Random(seed)) for seed in range(400)]
+    spoken = [one for one in drawn if one.then is not None]
+    assert spoken
+    assert all(one.then is not None and one.then[0] in HOW and "fast" in one.then[1] for one in spoken)
