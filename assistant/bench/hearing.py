@@ -1,7 +1,7 @@
 """The tables of hearing: words, understanding, manner, ends of turns, sound without words, cost."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -122,8 +122,10 @@ def answer(transcriber: Transcriber, system: str, audio: sets.Audio | None, type
     ).strip()
 
 
-def understanding(tuned: Transcriber, untuned: Transcriber, count: int) -> Row:
-    """Answers judged right, in percent: spoken, typed, and typed to the untuned transformer."""
+def understanding(tuned: Transcriber, untuned: Transcriber, recognizer: Recognizer, count: int) -> Row:
+    """Answers judged right, in percent: spoken; typed; through the chain of a recogniser and the same
+    transformer; and typed to the untuned transformer.
+    """
     from assistant.bench.judges.similarity import MiniLM
     from assistant.bench.understanding import Question, questions, table
 
@@ -135,11 +137,20 @@ def understanding(tuned: Transcriber, untuned: Transcriber, count: int) -> Row:
     def typed(question: Question) -> str:
         return answer(tuned, system, None, question.text)
 
+    def chained(question: Question) -> str:
+        return answer(tuned, system, None, recognizer.hear(question.audio))
+
     def before(question: Question) -> str:
         return answer(untuned, system, None, question.text)
 
     asked = questions(sets.held_out(count))
-    rows = table(asked, {"spoken": spoken, "typed": typed, "typed, untuned": before}, MiniLM())
+    ways: dict[str, Callable[[Question], str]] = {
+        "spoken": spoken,
+        "typed": typed,
+        "chain": chained,
+        "typed, untuned": before,
+    }
+    rows = table(asked, ways, MiniLM())
     examples = [
         f"{q.text} | {a} | {b}" for q, a, b in zip(asked, rows["spoken"][1], rows["typed"][1], strict=True)
     ]

@@ -64,7 +64,7 @@ def measured(
     if "manner" in chosen:
         yield from bench.manner(transcriber, count)
     if "understanding" in chosen:
-        yield bench.understanding(transcriber, untuned_transcriber(), count)
+        yield bench.understanding(transcriber, untuned_transcriber(), Whisper(), count)
     if "codec" in chosen:
         from assistant.bench.codec import codec_rows
 
