@@ -1,13 +1,16 @@
 """The tables of hearing: words, understanding, manner, ends of turns, sound without words, cost."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 
 from assistant.bench import hearing_sets as sets
 from assistant.bench.judges.words import Recognizer, WordError, word_error
+from assistant.bench.memory import peak_mb
 from assistant.bench.turns import SmartTurn, ends_right, traits_right, worn
 from assistant.model.generate import Limits, generate
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN
@@ -16,6 +19,7 @@ from audiocodec.numbers import SAMPLE_RATE
 
 NOISE_DB = 10.0
 ANSWER_TOKENS = 60
+GAP_SAMPLES = SAMPLE_RATE // 2  # between clips that are heard without a break
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,33 @@ def cost(transcriber: Transcriber, seconds: float = 20.0) -> Row:
     return Row(
         "part of real time (%)", {"encoder": 100 * heard_s / whole, "prefill": 100 * prefilled_s / whole}, 1
     )
+
+
+def long_listening(transcriber: Transcriber, minutes: float) -> Row:
+    """Hear for so long without a break, as fast as it goes: word error of the first and of the last minute,
+    and how much the process grew in between, in MB.
+    """
+    clips = sets.held_out(200)
+    hearing, state = transcriber.hearing, transcriber.hearing.initial_state()
+    order = itertools.cycle(clips)
+    errors = {"first minute": WordError(0, 0), "last minute": WordError(0, 0)}
+    before, heard_s = 0.0, 0.0
+    while heard_s < 60 * minutes:
+        clip = next(order)
+        sound = np.pad(clip.audio, (0, GAP_SAMPLES))
+        block, state = hearing.step(state, torch.from_numpy(sound))
+        embeddings = [
+            block.embeddings,
+            hearing.flush(state)[0].embeddings[-1:],
+        ]  # the sum; the stream goes on
+        minute = "first minute" if heard_s < 60 else "last minute" if heard_s >= 60 * minutes - 60 else ""
+        if minute:
+            text = transcriber.write_down(torch.cat(embeddings)) if len(block.embeddings) else ""
+            errors[minute] = errors[minute] + word_error(clip.text, text)
+        heard_s += len(sound) / SAMPLE_RATE
+        before = before or (peak_mb() if heard_s >= 60 else 0.0)
+    figures = {name: error.percent for name, error in errors.items()} | {"grown (MB)": peak_mb() - before}
+    return Row(f"{minutes:.0f} minutes without a break (%)", figures, 1)
 
 
 def answer(transcriber: Transcriber, system: str, audio: sets.Audio | None, typed: str) -> str:

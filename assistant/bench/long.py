@@ -1,7 +1,5 @@
 """Whether a session can go on for ever: perplexity far beyond the window, with and without sinks."""
 
-import resource
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from assistant.bench.exactness import scoring_model
+from assistant.bench.memory import peak_mb
 from assistant.errors import DependencyError, UsageError
 from assistant.model.checkpoint import load_checkpoint
 from assistant.model.decoder import Decoder
@@ -61,9 +60,9 @@ def measure_long(path: Path, turns: Sequence[str], positions: int, shape: CacheS
     for start in range(0, positions, SEGMENT):
         curve.append(score(cache, ids[start : start + SEGMENT + 1]))
         if start == SEGMENT:
-            growth = _peak_mb()
+            growth = peak_mb()
         progress(start)
-    growth = _peak_mb() - growth
+    growth = peak_mb() - growth
     bare, without = decoder.new_cache(replace(shape, sinks=0)), []
     for start in range(0, positions, SEGMENT):
         without.append(score(bare, ids[start : start + SEGMENT + 1]))
@@ -90,12 +89,6 @@ def _scorer(decoder: Decoder) -> Callable[[KVCache, Tensor], float]:
         return float(torch.exp(torch.stack(losses).sum() / (len(ids) - 1)))
 
     return score
-
-
-def _peak_mb() -> float:
-    """Largest resident size of this process so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def plot_long(report: LongReport, path: Path) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from assistant.bench.hearing import Row
     from assistant.model.transcribe import Transcriber
 
-PARTS = ("words", "wordless", "manner", "understanding", "codec", "cost")
+PARTS = ("words", "wordless", "manner", "understanding", "codec", "cost", "long")
 
 
 def add(group: typer.Typer) -> None:
@@ -25,6 +25,7 @@ def hearing(
         list[str] | None, typer.Argument(help=f"Any of {', '.join(PARTS)}; by default all.")
     ] = None,
     count: Annotated[int, typer.Option(help="At most so many clips of each kind.")] = 300,
+    minutes: Annotated[float, typer.Option(help="How long the run without a break is.")] = 60.0,
     weights: Annotated[Path | None, typer.Option(help="A folder with other weights of hearing.")] = None,
     examples: Annotated[bool, typer.Option("--examples", help="Also show what was heard.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
@@ -37,7 +38,7 @@ def hearing(
     if unknown := [part for part in chosen if part not in PARTS]:
         raise UsageError(f"{unknown[0]!r} is no part of it; known are {', '.join(PARTS)}")
     transcriber = load_transcriber(weights)
-    for row in measured(chosen, transcriber, count, weights):
+    for row in measured(chosen, transcriber, count, minutes, weights):
         if as_json:
             print(json.dumps(asdict(row), ensure_ascii=False), flush=True)
             continue
@@ -48,7 +49,7 @@ def hearing(
 
 
 def measured(
-    chosen: list[str], transcriber: "Transcriber", count: int, weights: Path | None
+    chosen: list[str], transcriber: "Transcriber", count: int, minutes: float, weights: Path | None
 ) -> Iterator["Row"]:
     """Measure part after part; each row comes as soon as it is known."""
     from assistant.bench import hearing as bench
@@ -71,3 +72,5 @@ def measured(
         yield from codec_rows(weights, min(count, 40))
     if "cost" in chosen:
         yield bench.cost(transcriber)
+    if "long" in chosen:
+        yield bench.long_listening(transcriber, minutes)
