@@ -22,8 +22,8 @@ def load_omni(settings: Settings) -> Omni:
         WeightsError: something is missing, damaged or does not fit.
     """
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
-    backbone, hearing, _, chat = load_tuned(hearing_folder())
-    return Omni(Parts(make_decoder(backbone), chat.tokenizer, hearing, load_speaker()))
+    backbone, hearing, turn_head, chat = load_tuned(hearing_folder())
+    return Omni(Parts(make_decoder(backbone), chat.tokenizer, hearing, turn_head, load_speaker()))
 
 
 def start_engine(settings: Settings) -> Worker[Conversation]:

@@ -15,6 +15,7 @@ from assistant.bench.turns import SmartTurn, ends_right, traits_right, worn
 from assistant.model.generate import Limits, generate
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN
 from assistant.model.transcribe import Transcriber, utterances
+from assistant.model.turn_head import TurnHead
 from audiocodec.numbers import SAMPLE_RATE
 
 NOISE_DB = 10.0
@@ -67,7 +68,7 @@ def wordless(transcriber: Transcriber, count: int) -> Row:
     return Row("words in silence, noise, music (%)", {"viva": share}, len(clips), tuple(invented[:8]))
 
 
-def manner(transcriber: Transcriber, count: int) -> list[Row]:
+def manner(transcriber: Transcriber, head: TurnHead, count: int) -> list[Row]:
     """Traits and ends of turns named right, in percent, beside Smart-Turn."""
     hearing = transcriber.hearing
     judged = worn(hearing, sets.held_out(count))
@@ -75,9 +76,10 @@ def manner(transcriber: Transcriber, count: int) -> list[Row]:
         Row(f"{name} named right (%)", {"viva": 100 * hit / max(1, total)}, total)
         for name, (hit, total) in traits_right(hearing, judged).items()
     ]
-    ours, total = ends_right(hearing, judged)
+    ours, by_sound, total = ends_right(transcriber, head, judged)
     theirs, _ = SmartTurn().ends_right(judged)
-    figures = {"viva": 100 * ours / max(1, total), "smart-turn": 100 * theirs / max(1, total)}
+    counts = {"viva": ours, "by its sound alone": by_sound, "smart-turn": theirs}
+    figures = {name: 100 * right / max(1, total) for name, right in counts.items()}
     return [*rows, Row("end of turn right at 200 ms (%)", figures, total)]
 
 

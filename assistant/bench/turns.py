@@ -9,7 +9,11 @@ import torch
 
 from assistant.bench.hearing_sets import SAMPLE_RATE, Audio, Clip
 from assistant.errors import DependencyError
+from assistant.model.chat import ChatFormat
+from assistant.model.decoder import Decoder
 from assistant.model.hearing import Hearing
+from assistant.model.transcribe import Transcriber, between_markers
+from assistant.model.turn_head import TurnHead
 from assistant.training.augment import Wear
 from assistant.training.features import Prepared, pitch_trait, prepare
 from assistant.training.hearing_recipes import rooms
@@ -64,14 +68,34 @@ def traits_right(hearing: Hearing, judged: list[Judged]) -> dict[str, tuple[int,
     return {name: (hit, all_) for name, (hit, all_) in counts.items()}
 
 
-def ends_right(hearing: Hearing, judged: list[Judged]) -> tuple[int, int]:
-    """How many of how many ends were judged right at ``SILENCE_S`` of silence."""
-    hits = 0
+def ends_right(transcriber: Transcriber, head: TurnHead, judged: list[Judged]) -> tuple[int, int, int]:
+    """How many ends were judged right at ``SILENCE_S`` of silence, by sound and words; by the sound alone; of
+    how many.
+    """
+    hits = by_sound = 0
     for one in judged:
         heard = one.made.sound[: one.made.end + round(SILENCE_S * SAMPLE_RATE)]
-        block, _ = hearing.step(hearing.initial_state(), torch.from_numpy(heard))
-        hits += (block.finished > 0.5) == one.made.finished
-    return hits, len(judged)
+        hearing = transcriber.hearing
+        block, state = hearing.step(hearing.initial_state(), torch.from_numpy(heard))
+        last, _ = hearing.flush(state)
+        embeddings = torch.cat([block.embeddings, last.embeddings])
+        finished = last.finished
+        if len(embeddings):
+            stream = closing_stream(transcriber.decoder, transcriber.chat, embeddings)
+            finished = head.judge(float(head.read(stream)), finished)
+        hits += (finished > 0.5) == one.made.finished
+        by_sound += (last.finished > 0.5) == one.made.finished
+    return hits, by_sound, len(judged)
+
+
+@torch.inference_mode()
+def closing_stream(decoder: Decoder, chat: ChatFormat, embeddings: torch.Tensor) -> torch.Tensor:
+    """The transformer's stream (D,) after its last layer, at the marker behind a sound."""
+    opening = decoder.embed(torch.tensor(chat.open("user")))
+    inputs = torch.cat([opening, between_markers(decoder, embeddings)])
+    hidden = decoder.prefill(decoder.new_cache(), inputs, decoder.config.layers).hidden
+    assert hidden is not None
+    return hidden[-1]
 
 
 class SmartTurn:

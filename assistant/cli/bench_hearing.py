@@ -54,7 +54,7 @@ def measured(
     """Measure part after part; each row comes as soon as it is known."""
     from assistant.bench import hearing as bench
     from assistant.bench.judges.words import Whisper
-    from assistant.model.listening import untuned_transcriber
+    from assistant.model.listening import load_turn_head, untuned_transcriber
 
     if "words" in chosen:
         tiny, base = Whisper("whisper-tiny.en"), Whisper()
@@ -63,7 +63,7 @@ def measured(
     if "wordless" in chosen:
         yield bench.wordless(transcriber, min(count, 100))
     if "manner" in chosen:
-        yield from bench.manner(transcriber, count)
+        yield from bench.manner(transcriber, load_turn_head(weights), count)
     if "understanding" in chosen:
         yield bench.understanding(transcriber, untuned_transcriber(), Whisper(), count)
     if "codec" in chosen:

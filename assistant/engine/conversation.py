@@ -44,6 +44,7 @@ class OpenAudio:
     state: HearingState
     begin: int  # cache position before the audio marker
     embeddings: tuple[Tensor, ...] = ()
+    words: float | None = None  # the transformer's logit that these words are all; none while new ones come
 
     def heard(self) -> Tensor | None:
         """All embeddings so far, (T, D)."""

@@ -23,6 +23,7 @@ from assistant.model.transcribe import (
     between_markers,
     transcript_prompt,
 )
+from assistant.model.turn_head import TurnHead
 from assistant.session.engine import Answer, Usage
 from audiocodec.numbers import CODEC_HOP_LENGTH
 
@@ -37,6 +38,7 @@ class Parts:
     decoder: Decoder
     tokenizer: Tokenizer
     hearing: Hearing | None = None
+    turn_head: TurnHead | None = None
     voice: Voice | None = None
     shape: CacheShape = CacheShape()
 
@@ -90,17 +92,37 @@ class Omni:
         audio = self._open_audio(conversation, item)
         conversation.reopen = ReopenMark(item, audio, conversation.cache.position)
         block, state = hearing.flush(audio.state)
-        heard = self._take_in(conversation, replace(audio, state=state), block, -1)
+        self._take_in(conversation, replace(audio, state=state), block, -1)
         assert conversation.audio is not None
         embeddings = conversation.audio.heard()
         current = self.writer.enter(conversation, item, "user")
         if embeddings is not None:
             current.segments.append(Segment("audio", between_markers(self.parts.decoder, embeddings)))
-            self.writer.write(conversation, torch.tensor([AUDIO_CLOSE]))
+            audio = replace(audio, words=self._close(conversation))
+            conversation.reopen = replace(conversation.reopen, audio=audio)
         else:  # nothing was said: the marker is taken back, so that the sound leaves no trace
             conversation.cache.rewind(audio.begin)
         conversation.audio = None
-        return heard
+        return [self._judged(audio, block)]
+
+    def _close(self, conversation: Conversation) -> float | None:
+        """Write the marker behind a sound; gives the transformer's logit that its words are all."""
+        closing, head = torch.tensor([AUDIO_CLOSE]), self.parts.turn_head
+        if head is None:
+            self.writer.write(conversation, closing)
+            return None
+        self.writer.write(conversation, closing, self.parts.decoder.config.layers)
+        assert conversation.last is not None
+        assert conversation.last.hidden is not None
+        with torch.inference_mode():
+            return float(head.read(conversation.last.hidden[-1]))
+
+    def _judged(self, audio: OpenAudio, block: HeardBlock) -> Heard:
+        """What is reported of a block: the words' judgement counts while nothing has been said since."""
+        finished, head = block.finished, self.parts.turn_head
+        if head is not None and audio.words is not None:
+            finished = head.judge(audio.words, finished)
+        return Heard(block.frames * CODEC_HOP_LENGTH, finished, block.speech)
 
     def drop_audio(self, conversation: Conversation, item: str) -> None:
         """See ``OmniModel.drop_audio``."""
@@ -129,12 +151,9 @@ class Omni:
     ) -> list[Heard]:
         if len(block.embeddings):
             self.writer.write(conversation, block.embeddings)
-            audio = replace(audio, embeddings=(*audio.embeddings, block.embeddings))
+            audio = replace(audio, embeddings=(*audio.embeddings, block.embeddings), words=None)
         conversation.audio = audio
-        if block.frames == frames_before:
-            return []
-        position = block.frames * CODEC_HOP_LENGTH
-        return [Heard(position, block.finished, block.speech)]
+        return [] if block.frames == frames_before else [self._judged(audio, block)]
 
     def _hearing(self) -> Hearing:
         if self.parts.hearing is None:

@@ -24,9 +24,9 @@ class Writer:
         if conversation.instructions:
             self._write_ids(conversation, self.format.turn(Message("system", conversation.instructions)))
 
-    def write(self, conversation: Conversation, inputs: Tensor) -> None:
-        """Append token ids or embeddings."""
-        conversation.last = self.decoder.prefill(conversation.cache, inputs)
+    def write(self, conversation: Conversation, inputs: Tensor, layer: int | None = None) -> None:
+        """Append token ids or embeddings; ``layer`` is the one whose stream is kept with the logits."""
+        conversation.last = self.decoder.prefill(conversation.cache, inputs, layer)
 
     def _write_ids(self, conversation: Conversation, ids: list[int]) -> None:
         self.write(conversation, torch.tensor(ids))

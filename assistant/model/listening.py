@@ -70,6 +70,13 @@ def load_transcriber(folder: Path | None = None) -> Transcriber:
     return Transcriber(make_decoder(backbone), hearing, chat)
 
 
+def load_turn_head(folder: Path | None = None) -> TurnHead:
+    """Load the judge of whether somebody has finished; by default from the project's weights."""
+    file = GGUFFile(store.path(*BACKBONE))
+    _, turn_head = load_hearing(folder or hearing_folder(), file.tensor("token_embd.weight").float())
+    return turn_head
+
+
 def untuned_transcriber() -> Transcriber:
     """The transformer as it was published, without hearing of its own; for comparisons."""
     file = GGUFFile(store.path(*BACKBONE))

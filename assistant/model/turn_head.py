@@ -2,12 +2,16 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+SURE = 1e-4  # probabilities nearer to 0 or 1 count as this near
 
 
 class TurnHead(nn.Module):
-    """P(finished) from the transformer's hidden state at the newest heard embedding and the manner's logit.
+    """P(finished) from what the transformer makes of the words and what the manner net makes of the sound.
 
-    The hidden state knows whether the words could be over; the manner knows pitch, pauses and fillers.
+    The transformer's stream after its last layer, at the marker that closes a sound, knows whether the words
+    could be over; the manner knows pitch, pauses and fillers.
     """
 
     def __init__(self, width: int) -> None:
@@ -15,8 +19,18 @@ class TurnHead(nn.Module):
         self.words = nn.Linear(width, 1)
         self.weights = nn.Parameter(torch.tensor([0.5, 0.5, 0.0]))  # of the words, of the manner, bias
 
-    def forward(self, hidden: Tensor, manner: Tensor) -> Tensor:
-        """Logits (...) of hidden states (..., D) after the final norm and the manner's logits (...)."""
-        words = self.words(hidden).squeeze(-1)
-        logits: Tensor = self.weights[0] * words + self.weights[1] * manner + self.weights[2]
+    def read(self, stream: Tensor) -> Tensor:
+        """Logits (...) of the words alone, from the stream (..., D) after the last layer."""
+        logits: Tensor = self.words(functional.rms_norm(stream, stream.shape[-1:])).squeeze(-1)
         return logits
+
+    def join(self, words: Tensor, manner: Tensor) -> Tensor:
+        """Logits (...) of both, from the words' logits and the manner's."""
+        joined: Tensor = self.weights[0] * words + self.weights[1] * manner + self.weights[2]
+        return joined
+
+    @torch.inference_mode()
+    def judge(self, words: float, manner: float) -> float:
+        """P(finished) from the words' logit and the manner's probability."""
+        sound = torch.tensor(min(max(manner, SURE), 1 - SURE)).logit()
+        return float(self.join(torch.tensor(words), sound).sigmoid())

@@ -16,7 +16,7 @@ SYSTEMS = (
 WRITE_DOWN = "Write down what I said."
 REPEATS = ("Repeat what I said.", "Say that back to me.", "What did I just say?")
 HOW = ("How did I sound?", "How do I sound?", "What did my voice sound like?", "Describe how I said that.")
-SHARES = {"answer": 0.46, "write": 0.24, "typed": 0.2, "repeat": 0.04, "how": 0.06}
+SHARES = {"answer": 0.42, "write": 0.26, "typed": 0.16, "repeat": 0.03, "how": 0.05, "cut": 0.08}
 HISTORY = 2  # earlier exchanges of a dialogue that are shown, half of the time
 WORDS = {
     "rate": {"slow": "slowly", "usual": "at a usual pace", "fast": "fast"},
@@ -34,7 +34,7 @@ class Example:
     history: tuple[tuple[str, str], ...]  # earlier (ask, answer), typed
     heard: HeardUtterance | None  # the spoken ask; None where it is typed
     typed: str  # typed ask, or what is typed after the sound
-    answer: str
+    answer: str | None  # None: the ask was cut off, nothing is answered
     then: tuple[str, str] | None = None  # a second spoken ask, whose sound is always imagined, and its answer
 
 
@@ -67,6 +67,12 @@ def imagined_utterances() -> tuple[HeardUtterance, ...]:
     )
 
 
+def cut_off(one: HeardUtterance, rng: Random) -> HeardUtterance:
+    """The beginning of an imagined utterance."""
+    words = one.text.split()
+    return replace(one, text=" ".join(words[: rng.randint(1, max(1, len(words) - 1))]), finished=False)
+
+
 class Conversations:
     """Draws examples; which kind and which words depend only on the step's generator."""
 
@@ -79,6 +85,7 @@ class Conversations:
         self.whole = [one for one in heard if one.finished and len(WORD.findall(one.text)) > 0]
         self.asks = [one for one in self.whole if one.kind == "ask" and one.source in self.by_id]
         self.sensible = [one for one in self.whole if one.kind != "scrambled"]
+        self.cut = [one for one in heard if not one.finished]
         self.ids = sorted(self.by_id)
 
     def draw(self, rng: Random) -> Example:
@@ -93,6 +100,9 @@ class Conversations:
         if kind == "write":
             one = rng.choice(self.whole if rng.random() < 0.25 else self.sensible)
             return Example("", (), one, WRITE_DOWN, one.text)
+        if kind == "cut":
+            one = rng.choice(self.cut) if self.cut else cut_off(rng.choice(self.sensible), rng)
+            return Example(system, (), one, "", None)
         if kind == "repeat":
             one = rng.choice(self.sensible)
             return Example(system, (), one, rng.choice(REPEATS), one.text)

@@ -5,7 +5,7 @@ and the turn head. The encoder's frames are kept from before, so a step costs on
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import torch
@@ -26,6 +26,7 @@ from audiocodec.reader import read_frames
 IGNORED = -100
 DROPPED, MISTAKEN = 0.04, 0.12  # of imagined words
 TURN_WEIGHT = 0.1  # of the turn head's loss against the answers'
+JUDGED_AFTER = 2  # codec frames of silence after which an end is judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Runs:
     words: Tensor  # (n, D) expected embeddings
     prosody: Tensor  # (n, PROSODY_WIDTH) means
     whole: Tensor  # (hidden,) the manner's last state
+    finished: bool = True  # whether the speaker has
+    manner: float | None = None  # the manner's logit of it, soon after the last word; None where imagined
 
 
 def runs_of(hearing: Hearing, features: FeatureSet, record: HeardUtterance) -> Runs:
@@ -54,9 +57,11 @@ def runs_of(hearing: Hearing, features: FeatureSet, record: HeardUtterance) -> R
         frames = torch.nonzero(run == index).squeeze(1)[:LONGEST_RUN]
         found_words.append(words[frames].mean(dim=0))
         found_prosody.append(prosody[frames].mean(dim=0))
+    judged = min(record.speech_end + JUDGED_AFTER, record.frames - 1)
+    rest = (output.hidden[0, -1], record.finished, float(output.finished[0, judged]))
     if not found_words:
-        return Runs(torch.zeros(0, semantic.shape[1]), torch.zeros(0, prosody.shape[1]), output.hidden[0, -1])
-    return Runs(torch.stack(found_words), torch.stack(found_prosody), output.hidden[0, -1])
+        return Runs(torch.zeros(0, semantic.shape[1]), torch.zeros(0, prosody.shape[1]), *rest)
+    return Runs(torch.stack(found_words), torch.stack(found_prosody), *rest)
 
 
 def imagined_runs(hearing: Hearing, rows: Tensor, rng: Random) -> Runs:
@@ -114,6 +119,8 @@ def write(chat: ChatFormat, example: Example, runs: Runs | None, then: Runs | No
         ask(None, asked)
         reply(replied)
     ask(runs, example.typed)
+    if example.answer is None:
+        return Written(tokens, [IGNORED] * len(tokens), heard)
     reply(example.answer)
     if example.then is not None and then is not None:
         ask(then, "")
@@ -213,18 +220,18 @@ class OmniRecipe:
         """What is heard of an utterance, or imagined where it has no frames."""
         if record.frames and self.features is not None:
             return runs_of(self.hearing, self.features, record)
-        return self.imagined(record.text, rng)
+        return self.imagined(record.text, rng, record.finished)
 
     @torch.no_grad()
-    def imagined(self, text: str, rng: Random) -> Runs:
+    def imagined(self, text: str, rng: Random, finished: bool = True) -> Runs:
         """What might be heard of some words."""
         rows = self.rows(spoken_form(text, self.names))
-        return imagined_runs(self.hearing, torch.tensor(rows or [0]), rng)
+        return replace(imagined_runs(self.hearing, torch.tensor(rows or [0]), rng), finished=finished)
 
     def losses(self, batch: list[Written], deep: bool = True) -> tuple[Tensor, Tensor]:
-        """Cross-entropy of the answers' tokens, and of "finished" at each heard embedding (true at the last
-        run). Not ``deep``: the gradient ends at the first adapter, which spares the blocks below it.
-        """
+        """Cross-entropy of the answers' tokens, and of "finished" at the end of each sound.
+
+        Not ``deep``: the gradient ends at the first adapter, which spares the blocks below it."""
         length = max(len(one.tokens) for one in batch)
         tokens = torch.zeros(len(batch), length, dtype=torch.long)
         targets = torch.full((len(batch), length), IGNORED)
@@ -240,26 +247,30 @@ class OmniRecipe:
                 (tokens == -1)[..., None], torch.cat([self.embed(runs) for _, _, runs in heard])
             )
         x = x.to(torch.bfloat16)
-        hidden = self.backbone(x if deep else x.detach(), keep=keep).last
+        states = self.backbone(x if deep else x.detach(), keep=keep, layer=self.backbone.config.layers)
         wanted = targets != IGNORED
-        logits = self.backbone.logits(hidden[wanted])
-        answers = nn.functional.cross_entropy(logits.float(), targets[wanted])
-        return answers, self._turns(hidden, heard)
+        logits = self.backbone.logits(states.last[wanted])
+        answers = nn.functional.cross_entropy(logits.float(), targets[wanted], reduction="sum")
+        assert states.layer is not None
+        return answers / max(1, int(wanted.sum())), self._turns(states.layer, heard)
 
     def embed(self, runs: Runs) -> Tensor:
         """Embeddings of an utterance: its runs, then the sum of how it was said."""
         words = runs.words + self.hearing.say_how(runs.prosody)
         return torch.cat([words, self.hearing.sum_up(runs.whole)[None]])
 
-    def _turns(self, hidden: Tensor, heard: list[tuple[int, int, Runs]]) -> Tensor:
-        states, truth = [], []
-        for row, first, runs in heard:
-            count = len(runs.words)
-            states.append(hidden[row, first : first + count].float())
-            truth += [0.0] * (count - 1) + [1.0] * min(count, 1)
-        if not truth:
-            return hidden.new_zeros((), dtype=torch.float32)
-        logits = self.turn_head.words(torch.cat(states)).squeeze(-1)
-        goal = torch.tensor(truth)
-        weight = torch.where(goal > 0, 3.0, 1.0)
-        return nn.functional.binary_cross_entropy_with_logits(logits, goal, weight)
+    def _turns(self, stream: Tensor, heard: list[tuple[int, int, Runs]]) -> Tensor:
+        """Loss of the words' judgement at each closing marker, and of both together where sound is real."""
+        if not heard:
+            return stream.new_zeros((), dtype=torch.float32)
+        rows = torch.tensor([row for row, _, _ in heard])
+        closing = torch.tensor([first + len(runs.words) + 1 for _, first, runs in heard])
+        goal = torch.tensor([float(runs.finished) for _, _, runs in heard])
+        binary = nn.functional.binary_cross_entropy_with_logits
+        words = self.turn_head.read(stream[rows, closing].float())
+        loss = binary(words, goal)
+        real = [index for index, (_, _, runs) in enumerate(heard) if runs.manner is not None]
+        if real:
+            manner = torch.tensor([runs.manner for _, _, runs in heard if runs.manner is not None])
+            loss = loss + binary(self.turn_head.join(words[real], manner), goal[real])
+        return loss

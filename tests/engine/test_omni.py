@@ -20,6 +20,7 @@ from assistant.model.hearing import HeardBlock, Hearing
 from assistant.model.kv_cache import CacheShape
 from assistant.model.tokenizer import Tokenizer
 from assistant.model.transcribe import NO_WORDS
+from assistant.model.turn_head import TurnHead
 from assistant.session.engine import Answer
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_FRAMES, ENCODER_BLOCK_LENGTH, N_MELS
 
@@ -353,3 +354,37 @@ def test_samples_survive_the_way_to_bytes() -> None:
     with pytest.raises(ValueError, match="3 bytes"):
         pcm_floats(b"abc")
     assert mel_bytes(torch.tensor([[-50.0, 2.0]])) == b"\x00\xff"
+
+
+def test_words_and_sound_judge_the_end_together(omni: Omni) -> None:
+    torch.manual_seed(4)
+    head = TurnHead(CONFIG.width)
+    with torch.no_grad():
+        head.words.weight.normal_()
+    judging = Omni(replace(omni.parts, turn_head=head))
+    conversation = judging.open("")
+    assert [heard.finished for heard in judging.hear(conversation, "u1", BLOCK)] == [0.5]  # the sound alone
+    [ended] = judging.end_audio(conversation, "u1")
+    mark = conversation.reopen
+    assert mark is not None
+    assert mark.audio.words is not None
+    assert ended.finished == pytest.approx(head.judge(mark.audio.words, 0.5))
+    assert ended.finished != pytest.approx(0.5, abs=1e-3)
+
+    judging.begin_answer(conversation, answer())
+    judging.cancel(conversation, 0, reopen=True)
+    [quiet] = judging.hear(conversation, "u1", SILENCE)
+    assert quiet.finished == pytest.approx(ended.finished)  # no new words: their judgement still counts
+    [loud] = judging.hear(conversation, "u1", BLOCK)
+    assert loud.finished == 0.5
+
+
+def test_the_turn_head_does_not_change_what_is_written(omni: Omni) -> None:
+    judging = Omni(replace(omni.parts, turn_head=TurnHead(CONFIG.width)))
+    logits = []
+    for one in (omni, judging):
+        conversation = one.open("")
+        one.hear(conversation, "u1", BLOCK)
+        one.end_audio(conversation, "u1")
+        logits.append(next_logits(one, conversation))
+    torch.testing.assert_close(logits[0], logits[1])
