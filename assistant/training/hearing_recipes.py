@@ -44,7 +44,7 @@ from assistant.training.speech_data import CorpusAudio, Utterance, make_corpus, 
 from assistant.training.texts import always_capital, lines, spoken_form
 from assistant.training.train_codec import CodecRecipe
 from assistant.training.train_encoder import EncoderRecipe, Pace
-from assistant.training.train_manner import MannerRecipe, through_codebooks
+from assistant.training.train_manner import MannerRecipe, blanks, through_codebooks
 from assistant.training.train_omni import OmniPace, OmniRecipe, Speech
 from assistant.training.voices import HELD_OUT, Hibari, Kokoro, Maker, OldEngines, Phonemes
 from assistant.training.whisper_start import (
@@ -57,13 +57,16 @@ from assistant.weights import store
 from assistant.weights.gguf import GGUFFile
 from audiocodec.encoder import EncoderConfig
 from audiocodec.listener import TIMBRE_WIDTH, Codebooks
+from audiocodec.reader import TokenReader
 from audiocodec.viva import DecoderConfig, MelDecoder
 
 BACKBONE = ("smollm2-135m-instruct", "model.gguf")
 SHARES = {"kokoro": 0.4, "hibari": 0.53, "old": 0.07}  # how often each corpus is drawn
 ENCODER_RUN, CODES_RUN, MANNER_RUN = "hearing-encoder", "hearing-codes", "hearing-manner"
 CODEC_RUN, OMNI_RUN = "hearing-codec", "omni"
-FIT_FRAMES = 120_000  # codec frames that codebooks are fitted on
+FIT_FRAMES = 160_000  # codec frames that codebooks are fitted on
+SEMANTIC_SHARE = 0.5  # of them for the semantic codebooks,
+BLANK_WEIGHT = 0.1  # drawn by how much they say, and by this for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,15 +222,22 @@ def _first_asks(records: list[Utterance], count: int) -> list[Utterance]:
     return sorted(records, key=lambda record: record.kind not in ("ask", "cutoff"))[:count]
 
 
-def fit_codebooks(books: Codebooks, features: FeatureSet, seed: int = 0) -> dict[str, list[float]]:
-    """Fit all codebooks on heard frames; gives the part of the variance left over after each."""
+def fit_codebooks(
+    books: Codebooks, reader: TokenReader, features: FeatureSet, seed: int = 0
+) -> dict[str, list[float]]:
+    """Fit all codebooks on heard frames; gives the part of the variance left over after each.
+
+    Four frames in five say nothing new. The semantic codebooks are for the others and see mostly those.
+    """
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(features.semantic), generator=generator)[:FIT_FRAMES]
+    weights = 1 - blanks(reader, features.semantic[chosen]) + BLANK_WEIGHT
+    telling = chosen[torch.multinomial(weights, round(SEMANTIC_SHARE * len(chosen)), generator=generator)]
     spectra = features.timbre[chosen]
     books.centre.copy_(spectra.mean(dim=0))
     _, _, directions = torch.pca_lowrank(spectra, q=TIMBRE_WIDTH)
     books.components.copy_(directions)
-    semantic = features.semantic[chosen].float()
+    semantic = features.semantic[telling].float()
     prosody = features.prosody[chosen]
     width = books.pitch.codebooks.shape[-1]
     return {
@@ -284,8 +294,9 @@ def omni_recipe(language: Language, pace: OmniPace, imagine: bool = False) -> Om
 def fit_and_keep() -> dict[str, list[float]]:
     """Fit codebooks on all heard frames and keep them with the runs."""
     features = heard_features()
-    books = Codebooks(features.semantic.shape[1])
-    left = fit_codebooks(books, features)
+    hearing = trained_encoder(read_language())
+    books = hearing.listener.codebooks
+    left = fit_codebooks(books, hearing.reader, features)
     codes_path().parent.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous() for name, value in books.state_dict().items()}, codes_path())
     return left

@@ -87,7 +87,7 @@ def through_codebooks(
     books: Codebooks, reader: TokenReader, features: FeatureSet
 ) -> tuple[FeatureSet, Tensor]:
     """What the codes of a set's frames stand for, and each frame's blank probability."""
-    semantic, prosody, blanks = [], [], []
+    semantic, prosody = [], []
     for rows in torch.split(torch.arange(len(features.semantic)), 8_192):
         raw = RawFrames(
             features.semantic[rows].float()[None], features.prosody[rows][None], features.timbre[rows][None]
@@ -95,6 +95,12 @@ def through_codebooks(
         frames = books(raw)
         semantic.append(frames.semantic[0].half())
         prosody.append(frames.prosody[0])
-        blanks.append(reader(frames.semantic)[0].softmax(dim=-1)[:, 0])
     heard = FeatureSet(torch.cat(semantic), torch.cat(prosody), features.timbre, features.records)
-    return heard, torch.cat(blanks)
+    return heard, blanks(reader, heard.semantic)
+
+
+@torch.inference_mode()
+def blanks(reader: TokenReader, semantic: Tensor) -> Tensor:
+    """Probability (N,) that each of (N, D) frames says nothing new."""
+    parts = [reader(part.float()[None])[0].softmax(dim=-1)[:, 0] for part in torch.split(semantic, 8_192)]
+    return torch.cat(parts)

@@ -21,7 +21,7 @@ from audiocodec.numbers import (
 from audiocodec.prosody import STEPS_PER_FRAME, Prosody
 from audiocodec.rvq import ResidualCodebooks
 
-SEMANTIC_BOOKS, PITCH_BOOKS, LOUDNESS_BOOKS, TIMBRE_BOOKS = 3, 1, 1, 3
+SEMANTIC_BOOKS, PITCH_BOOKS, LOUDNESS_BOOKS, TIMBRE_BOOKS = 4, 1, 1, 2
 BOOK_SIZE = 2_048  # 11 bits
 PITCH_WIDTH = 2 * STEPS_PER_FRAME  # pitch and voicing
 TIMBRE_HALVES = 2  # spectra per codec frame
