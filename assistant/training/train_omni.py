@@ -172,6 +172,7 @@ class OmniRecipe:
         if features is not None:
             imagined = imagined[:: max(1, len(imagined) * 4 // max(1, len(features.records)))]
         self.conversations = Conversations((*imagined, *(features.records if features is not None else ())))
+        self._pool: tuple[int, list[list[Written]]] | None = None  # the newest group and its batches
         self.optimizer = torch.optim.AdamW(
             [p for module in self.modules().values() for p in module.parameters() if p.requires_grad],
             pace.rate,
@@ -204,16 +205,21 @@ class OmniRecipe:
     def batch(self, number: int) -> list[Written]:
         """The conversations of a step: a slice of a pool that was drawn and sorted by length."""
         group, index = divmod(number, self.pace.pool)
-        rng, drawn = seed_step(3, group), []
+        if self._pool is None or self._pool[0] != group:
+            self._pool = (group, self._draw(seed_step(3, group)))
+        return self._pool[1][index]
+
+    def _draw(self, rng: Random) -> list[list[Written]]:
+        drawn = []
         for _ in range(self.pace.batch * self.pace.pool):
             example = self.conversations.draw(rng)
             runs = None if example.heard is None else self.runs(example.heard, rng)
             then = None if example.then is None else self.imagined(example.then[0], rng)
             drawn.append(write(self.chat, example, runs, then))
         drawn.sort(key=lambda one: len(one.tokens))
-        order = rng.sample(range(self.pace.pool), self.pace.pool)
-        first = order[index] * self.pace.batch
-        return drawn[first : first + self.pace.batch]
+        batches = [drawn[start : start + self.pace.batch] for start in range(0, len(drawn), self.pace.batch)]
+        rng.shuffle(batches)
+        return batches
 
     @torch.no_grad()
     def runs(self, record: HeardUtterance, rng: Random) -> Runs:
