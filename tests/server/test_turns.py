@@ -211,5 +211,6 @@ async def test_extensions(running: Daemon) -> None:
             <= timing["audio_ms"]
             <= timing["sent_ms"]
         )
+        await client.until("response.done")
         numbers = [message["server_event_seq"] for message in client.seen]
         assert numbers == list(range(1, len(numbers) + 1))

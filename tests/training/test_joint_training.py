@@ -132,7 +132,8 @@ def test_it_learns_to_answer(hearing: Hearing) -> None:
 def test_how_it_sounded_is_asked_by_voice_too() -> None:
     heard = imagined_utterances()
     told = tuple(replace(one, traits={"rate": "fast"}) for one in heard[:400])
-    drawn = [Conversations(told).draw(Random(seed)) for seed in range(400)]
+    conversations = Conversations(told)
+    drawn = [conversations.draw(Random(seed)) for seed in range(400)]
     spoken = [one for one in drawn if one.then is not None]
     assert spoken
     assert all(one.then is not None and one.then[0] in HOW and "fast" in one.then[1] for one in spoken)
