@@ -16,7 +16,8 @@ from assistant.model.generate import Limits, generate
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN
 from assistant.model.transcribe import Transcriber, utterances
 from assistant.model.turn_head import TurnHead
-from audiocodec.numbers import SAMPLE_RATE
+from assistant.training.word_errors import greedy
+from audiocodec.numbers import ENCODER_BLOCK_LENGTH, SAMPLE_RATE
 
 NOISE_DB = 10.0
 ANSWER_TOKENS = 60
@@ -58,6 +59,31 @@ def words(transcriber: Transcriber, others: list[Recognizer], count: int) -> Ite
 def written(transcriber: Transcriber, clip: sets.Clip) -> str:
     """What the transformer writes down of a clip."""
     return " ".join(one.text for one in transcriber([torch.from_numpy(clip.audio)]))
+
+
+def frames(transcriber: Transcriber, count: int) -> Iterator[Row]:
+    """Word error in percent of the encoder alone, its best token of each frame: of the frames as they are,
+    and of what their codes stand for; on voices put aside and on those it was trained on.
+    """
+    listener, reader = transcriber.hearing.listener, transcriber.hearing.reader
+    decode = transcriber.chat.tokenizer.decode
+    kinds = {"held-out voices": sets.held_out(count)}
+    kinds |= {f"{maker}, trained on": sets.trained_on(maker, count) for maker in ("hibari", "kokoro")}
+    for what, clips in kinds.items():
+        totals = {"frames": WordError(0, 0), "codes": WordError(0, 0)}
+        for clip in clips:
+            sound = torch.zeros(1, ENCODER_BLOCK_LENGTH * (-(-len(clip.audio) // ENCODER_BLOCK_LENGTH) + 2))
+            sound[0, : len(clip.audio)] = torch.from_numpy(clip.audio)
+            with torch.inference_mode():
+                raw, _ = listener.hear(sound, listener.initial_state(1))
+                heard = {"frames": raw.semantic, "codes": listener.codebooks(raw).semantic}
+                for name, semantic in heard.items():
+                    [rows] = greedy(reader(semantic), torch.tensor([semantic.shape[1]]))
+                    text = decode(reader.tokens[rows].tolist())
+                    totals[name] = totals[name] + word_error(clip.text, text)
+        if clips:
+            figures = {name: total.percent for name, total in totals.items()}
+            yield Row(f"encoder alone, {what}", figures, len(clips))
 
 
 def wordless(transcriber: Transcriber, count: int) -> Row:
@@ -115,18 +141,19 @@ def long_listening(transcriber: Transcriber, minutes: float) -> Row:
         clip = next(order)
         sound = np.pad(clip.audio, (0, GAP_SAMPLES))
         block, state = hearing.step(state, torch.from_numpy(sound))
-        embeddings = [
-            block.embeddings,
-            hearing.flush(state)[0].embeddings[-1:],
-        ]  # the sum; the stream goes on
+        summed_up = hearing.flush(state)[0].embeddings[-1:]  # of a copy: the stream itself goes on
         minute = "first minute" if heard_s < 60 else "last minute" if heard_s >= 60 * minutes - 60 else ""
         if minute:
-            text = transcriber.write_down(torch.cat(embeddings)) if len(block.embeddings) else ""
+            text = (
+                transcriber.write_down(torch.cat([block.embeddings, summed_up]))
+                if len(block.embeddings)
+                else ""
+            )
             errors[minute] = errors[minute] + word_error(clip.text, text)
         heard_s += len(sound) / SAMPLE_RATE
         before = before or (peak_mb() if heard_s >= 60 else 0.0)
-    figures = {name: error.percent for name, error in errors.items()} | {"grown (MB)": peak_mb() - before}
-    return Row(f"{minutes:.0f} minutes without a break (%)", figures, 1)
+    figures = {name: error.percent for name, error in errors.items()} | {"MB grown": peak_mb() - before}
+    return Row(f"word error over {minutes:.0f} minutes without a break", figures, 1)
 
 
 def answer(transcriber: Transcriber, system: str, audio: sets.Audio | None, typed: str) -> str:
@@ -149,7 +176,7 @@ def answer(transcriber: Transcriber, system: str, audio: sets.Audio | None, type
             decoder.embed(torch.tensor([AUDIO_CLOSE])),
         ]
     parts.append(decoder.embed(tail))
-    limits = Limits(max_tokens=ANSWER_TOKENS, stop=frozenset({chat.turn_end}))
+    limits = Limits(max_tokens=ANSWER_TOKENS, stop=frozenset({chat.turn_end}), loops=False)
     return chat.tokenizer.decode(
         list(generate(decoder, decoder.new_cache(), torch.cat(parts), limits))
     ).strip()

@@ -64,6 +64,15 @@ def held_out(count: int) -> list[Clip]:
     return clips[:count]
 
 
+def trained_on(maker: str, count: int) -> list[Clip]:
+    """Utterances of a training corpus, clean, evenly from all of it; none where it was not made."""
+    folder = speech_folder(maker)
+    records = [one for one in read_corpus(folder) if one.kind != "scrambled"]
+    audio = CorpusAudio(folder)
+    chosen = records[:: max(1, len(records) // count)][:count]
+    return [Clip(np.asarray(audio(one) / 32_768, np.float32), one.text, one) for one in chosen]
+
+
 def noisy(clips: list[Clip], ratio_db: float, seed: int = 7) -> list[Clip]:
     """The same with noise at a ratio to the voice's own level."""
     wear, rng = Wear(rooms(), [], seed), np.random.default_rng(seed)

@@ -43,10 +43,9 @@ def _measure(sessions: int, shape: CacheShape, bandwidth: float) -> KernelSpeed:
         from assistant.model.kernels.ring_attention import RingBuffers, parts_for, ring_attention
     except ImportError as error:
         raise DependencyError("bench kernels needs triton: pip install 'vivavoce[gpu]'") from error
-    half = {"device": "cuda", "dtype": torch.bfloat16}
-    keys = torch.randn(sessions, KV_HEADS, shape.capacity, HEAD_DIM, **half)  # type: ignore[call-overload] # mixed dict
+    keys = torch.randn(sessions, KV_HEADS, shape.capacity, HEAD_DIM, device="cuda", dtype=torch.bfloat16)
     values = torch.randn_like(keys)
-    q = torch.randn(sessions, HEADS, HEAD_DIM, **half)  # type: ignore[call-overload] # mixed dict
+    q = torch.randn(sessions, HEADS, HEAD_DIM, device="cuda", dtype=torch.bfloat16)
     slots = torch.arange(sessions, device="cuda")
     positions = torch.full((sessions,), 3 * shape.capacity, device="cuda")
     ring = RingBuffers(keys, values, slots, positions, shape)

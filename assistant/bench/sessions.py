@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 from numpy.typing import NDArray
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from assistant.bench.latency import Spread
@@ -110,11 +110,11 @@ class Soak:
                 counts["refused or closed"] = counts.get("refused or closed", 0) + 1
             await asyncio.sleep(rng.uniform(0.2, 1.0))
 
-    async def _ask(self, socket: object, text: str) -> None:
+    async def _ask(self, socket: ClientConnection, text: str) -> None:
         content = [{"type": "input_text", "text": text}]
         item = {"type": "message", "role": "user", "content": content}
         for message in ({"type": "conversation.item.create", "item": item}, {"type": "response.create"}):
-            await socket.send(json.dumps(message))  # type: ignore[attr-defined]  # a client connection
+            await socket.send(json.dumps(message))
 
     async def _vanish(self, rng: random.Random) -> None:
         async with connect(self.url, compression=None) as socket:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from assistant.bench.hearing import Row
     from assistant.model.transcribe import Transcriber
 
-PARTS = ("words", "wordless", "manner", "understanding", "codec", "cost", "long")
+PARTS = ("words", "frames", "wordless", "manner", "understanding", "codec", "cost", "long")
 
 
 def add(group: typer.Typer) -> None:
@@ -60,6 +60,8 @@ def measured(
         tiny, base = Whisper("whisper-tiny.en"), Whisper()
         tiny.name = "whisper tiny.en"
         yield from bench.words(transcriber, [tiny, base], count)
+    if "frames" in chosen:
+        yield from bench.frames(transcriber, count)
     if "wordless" in chosen:
         yield bench.wordless(transcriber, min(count, 100))
     if "manner" in chosen:

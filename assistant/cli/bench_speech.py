@@ -30,6 +30,8 @@ def speech(
 ) -> None:
     """Word error, listening quality and speed, on sentences that were never trained on."""
     import torch
+    from rich.console import Console
+    from rich.progress import track
 
     from assistant.bench import speech as bench
     from assistant.bench import speech_speed
@@ -50,9 +52,8 @@ def speech(
     for speaker in voices:
         speaker.say("Warm up.")
         folder = keep / speaker.name.split()[0] if keep else None
-        verdicts = _judged(
-            speaker, texts, lambda who, lines, place=folder: bench.judge(who, lines, judges, place)
-        )
+        judged = bench.judge(speaker, texts, judges, folder)
+        verdicts = list(track(judged, speaker.name, total=len(texts), console=Console(stderr=True)))
         figures[speaker.name] = bench.summary(verdicts)
         worst = worst or bench.worst(verdicts, lambda verdict: verdict.scores["DistillMOS"])
         worst += bench.misheard(verdicts) if speaker is voices[0] else []
@@ -66,14 +67,6 @@ def speech(
         )
     else:
         _show(len(texts), figures, worst)
-
-
-def _judged(speaker: "Voice", texts: list[str], judge: object) -> "list[Verdict]":
-    from rich.console import Console
-    from rich.progress import track
-
-    verdicts = judge(speaker, texts)  # type: ignore[operator]  # a closure over judges and folder
-    return list(track(verdicts, speaker.name, total=len(texts), console=Console(stderr=True)))
 
 
 def _row(verdict: "Verdict") -> dict[str, object]:

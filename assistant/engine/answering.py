@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from assistant.engine.model import Call, Sound
-from assistant.model.sampling import Sampling, looping, sample
+from assistant.model.sampling import Sampling, sample, without_loops
 from assistant.model.tokenizer import TextStream
 from assistant.session.engine import Answer, Usage
 from audiocodec.numbers import CODEC_HOP_LENGTH, LOG_FLOOR
@@ -102,9 +102,7 @@ class Answering:
         """Choose the next token; ``end`` when the answer ends here."""
         if self.forced:
             return self.forced[len(self.tokens)] if len(self.tokens) < len(self.forced) else end
-        logits = self.logits
-        if not self.may_be_call() and (barred := looping(self.tokens)):
-            logits = logits.index_fill(-1, torch.tensor(barred), float("-inf"))
+        logits = self.logits if self.may_be_call() else without_loops(self.logits, self.tokens)
         return int(sample(logits, self._sampling(), self.generator))
 
     def _sampling(self) -> Sampling:

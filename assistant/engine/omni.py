@@ -333,7 +333,7 @@ class Omni:
         decoder, tokenizer = self.parts.decoder, self.parts.tokenizer
         prompt = transcript_prompt(decoder, self.writer.format, audio)
         limit = TOKENS_PER_RUN * len(audio) + SPARE_TOKENS
-        limits = Limits(max_tokens=limit, stop=frozenset({self._end}))
+        limits = Limits(max_tokens=limit, stop=frozenset({self._end}), loops=False)
         stream = TextStream(tokenizer)
         for token in generate(decoder, decoder.new_cache(TRANSCRIPT_SHAPE), prompt, limits):
             yield stream.push([token])

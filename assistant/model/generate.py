@@ -8,7 +8,7 @@ from torch import Tensor
 
 from assistant.model.decoder import Decoder
 from assistant.model.kv_cache import KVCache
-from assistant.model.sampling import Sampling, sample
+from assistant.model.sampling import Sampling, sample, without_loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Limits:
     stop: frozenset[int] = field(default_factory=frozenset)
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
+    loops: bool = True  # False: no phrase is said a third time
 
 
 def generate(decoder: Decoder, cache: KVCache, prompt: Tensor, limits: Limits) -> Iterator[int]:
@@ -29,10 +30,12 @@ def generate(decoder: Decoder, cache: KVCache, prompt: Tensor, limits: Limits) -
     """
     generator = torch.Generator().manual_seed(limits.seed)
     logits = decoder.prefill(cache, prompt).logits
+    said: list[int] = []
     for count in range(limits.max_tokens):
-        token = sample(logits, limits.sampling, generator)
+        token = sample(logits if limits.loops else without_loops(logits, said), limits.sampling, generator)
         if int(token) in limits.stop:
             return
-        yield int(token)
+        said.append(int(token))
+        yield said[-1]
         if count + 1 < limits.max_tokens:
             logits = decoder.decode_step([cache], token).logits

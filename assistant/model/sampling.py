@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+LOOP_WINDOW = 128  # tokens back to which a phrase is looked for
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -41,18 +43,22 @@ def sample(logits: Tensor, how: Sampling, generator: torch.Generator | None = No
     return tokens.gather(-1, choice).squeeze(-1)
 
 
-def looping(tokens: Sequence[int], length: int = 3, times: int = 2) -> list[int]:
-    """Tokens that would say the same ``length`` tokens more than ``times`` times in one answer.
+def without_loops(logits: Tensor, said: Sequence[int]) -> Tensor:
+    """Rule out, in logits (1, vocabulary), what would say a phrase a third time after the tokens ``said``.
 
-    A small model that has begun to repeat itself finds each further round more likely; a third round of a
-    phrase is hardly ever meant.
+    A small model that has begun to repeat itself finds each further round more likely; a third round close
+    to the others is hardly ever meant.
     """
-    context = tuple(tokens[len(tokens) - length + 1 :])
+    barred = looping(said[-LOOP_WINDOW:])
+    return logits.index_fill(-1, torch.tensor(barred), float("-inf")) if barred else logits
+
+
+def looping(said: Sequence[int], length: int = 3, times: int = 2) -> list[int]:
+    """Tokens that would say the same ``length`` tokens more than ``times`` times."""
+    context = tuple(said[len(said) - length + 1 :])
     if len(context) < length - 1:
         return []
     followers = [
-        tokens[end]
-        for end in range(length - 1, len(tokens))
-        if tuple(tokens[end - length + 1 : end]) == context
+        said[end] for end in range(length - 1, len(said)) if tuple(said[end - length + 1 : end]) == context
     ]
     return sorted({token for token in followers if followers.count(token) >= times})

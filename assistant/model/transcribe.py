@@ -83,7 +83,7 @@ class Transcriber:
         """Write one utterance down from its embeddings (T, D), the summary last."""
         cache = self.decoder.new_cache()
         limit = TOKENS_PER_RUN * len(embeddings) + SPARE_TOKENS
-        limits = Limits(max_tokens=limit, stop=frozenset({self.chat.turn_end}))
+        limits = Limits(max_tokens=limit, stop=frozenset({self.chat.turn_end}), loops=False)
         prompt = transcript_prompt(self.decoder, self.chat, between_markers(self.decoder, embeddings))
         ids = list(generate(self.decoder, cache, prompt, limits))
         return self.chat.tokenizer.decode(ids).strip()

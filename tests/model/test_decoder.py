@@ -1,7 +1,9 @@
 """Streaming equals whole, sessions do not mix, a rewind leaves no trace, a wrapped ring is its mask."""
 
 import itertools
+import platform
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor
 from assistant.model.backbone import Backbone
 from assistant.model.decoder import Decoder, TorchDecoder
 from assistant.model.kv_cache import CacheShape
+from assistant.model.native import build
 from assistant.model.native.build import find_compiler
 from assistant.model.native.decoder import NativeDecoder, native_decoder
 from assistant.model.quantized import dequantize, quantize
@@ -212,10 +215,18 @@ def test_one_cache_cannot_step_twice_at_once(decoder: Decoder) -> None:
 
 
 @torch.inference_mode()
-def test_the_c_decoder_is_exact_to_the_last_bit(tiny: Backbone) -> None:
-    """However rows are cut into calls, and whatever else is in the batch."""
+@pytest.mark.parametrize("target", ["", "-march=x86-64-v3", "-march=x86-64"])
+def test_the_c_decoder_is_exact_to_the_last_bit(
+    tiny: Backbone, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However rows are cut into calls, whatever else is in the batch, and whatever the processor can do."""
     if find_compiler() is None:
         pytest.skip("no C compiler here")
+    if target:
+        if platform.machine() != "x86_64" or "ziglang" in (find_compiler() or ()):
+            pytest.skip("another processor, or a compiler that names its targets otherwise")
+        monkeypatch.setattr(build, "TARGETS", (target,))
+        monkeypatch.setenv("VIVAVOCE_CACHE", str(tmp_path))
     decoder = NativeDecoder(quantize(tiny), threads=2)
     ids = tokens(60)
     whole = run_in_pieces(decoder, ids, [60], SMALL)

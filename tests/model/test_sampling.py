@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from assistant.model.sampling import Sampling, looping, sample
+from assistant.model.sampling import LOOP_WINDOW, Sampling, looping, sample, without_loops
 
 
 def test_temperature_zero_takes_the_best() -> None:
@@ -32,3 +32,11 @@ def test_what_is_said_once_or_twice_may_be_said_again() -> None:
     assert looping([7, 8]) == []
     assert looping([7, 8, 9, 7, 8]) == []
     assert looping([7, 8, 1, 7, 8, 2, 7, 8]) == []
+
+
+def test_only_a_loop_that_is_near_is_barred() -> None:
+    logits = torch.zeros(1, 10)
+    phrase = [7, 8, 9, 7, 8, 9]
+    assert without_loops(logits, [*phrase, 7, 8])[0].isinf().nonzero().flatten().tolist() == [9]
+    far = [*phrase, *[token % 5 for token in range(LOOP_WINDOW)], 7, 8]
+    assert without_loops(logits, far) is logits

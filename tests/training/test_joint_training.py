@@ -8,28 +8,15 @@ import torch
 
 from assistant.model.backbone import Backbone
 from assistant.model.chat import ChatFormat
-from assistant.model.config import ModelConfig
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
 from assistant.model.hearing_files import new_hearing
 from assistant.model.manner import MannerConfig
 from assistant.training.omni_data import HOW, Conversations, Example, imagined_utterances
 from assistant.training.train_omni import IGNORED, OmniPace, OmniRecipe, Runs, Speech, Written, write
 from audiocodec.encoder import EncoderConfig
-from tests.engine.test_omni import byte_tokenizer
+from tests.engine.test_omni import CONFIG, byte_tokenizer
 
-WIDTH = 16
-MODEL = ModelConfig(
-    layers=3,
-    width=WIDTH,
-    heads=2,
-    kv_heads=1,
-    head_dim=8,
-    ffn_width=24,
-    vocabulary=260,
-    rope_base=10_000.0,
-    norm_eps=1e-5,
-    context=512,
-)
+WIDTH = CONFIG.width
 CHAT = ChatFormat(byte_tokenizer())
 
 
@@ -90,7 +77,7 @@ def recipe(hearing: Hearing) -> OmniRecipe:
     torch.manual_seed(1)
     speech = Speech(CHAT, lambda text: [len(word) for word in text.split()], frozenset())
     pace = OmniPace(rank=2, first=1, batch=3, pool=2, steps=8, warm_up=1, rate=3e-3)
-    return OmniRecipe(Backbone(MODEL).bfloat16(), hearing, None, speech, pace)
+    return OmniRecipe(Backbone(CONFIG).bfloat16(), hearing, None, speech, pace)
 
 
 def test_a_pool_is_sorted_by_length_and_drawn_once(hearing: Hearing) -> None:

@@ -70,7 +70,7 @@ def load_library() -> ctypes.CDLL:
             "no C compiler for the fast CPU decoder: install gcc or clang (it is built once)"
         )
     text = b"".join(path.read_bytes() for path in sorted(SOURCE.parent.glob("*.[ch]")))
-    key = hashlib.sha256(text + f"{FLAGS}{compiler}{_processor()}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(text + f"{FLAGS}{TARGETS}{compiler}{_processor()}".encode()).hexdigest()[:16]
     path = cache_dir() / "native" / f"decode-{key}.so"
     try:
         if not path.is_file():
