@@ -27,7 +27,7 @@ def round_trip(codec: "VivaCodec[Any]", audio: Audio) -> Audio:
     """Encode and decode by the project's codec, its delay taken out."""
     pcm = whole_blocks(torch.from_numpy(np.pad(audio, (0, SAMPLE_RATE // 4)))[None], codec.spec)
     codes, _ = codec.encode(pcm, codec.initial_encoding(1))
-    back, _ = codec.decode(codes, codec.initial_decoding(1))
+    back, _ = codec.decode(codes[..., codec.spec.delay_frames :], codec.initial_decoding(1))
     delay = codec.vocoder.delay_frames * 240
     return back[0, delay : delay + len(audio)].numpy()
 

@@ -17,7 +17,7 @@ from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN
 from assistant.model.transcribe import Transcriber, utterances
 from assistant.model.turn_head import TurnHead
 from assistant.training.word_errors import greedy
-from audiocodec.numbers import ENCODER_BLOCK_LENGTH, SAMPLE_RATE
+from audiocodec.numbers import SAMPLE_RATE
 
 NOISE_DB = 10.0
 ANSWER_TOKENS = 60
@@ -72,10 +72,9 @@ def frames(transcriber: Transcriber, count: int) -> Iterator[Row]:
     for what, clips in kinds.items():
         totals = {"frames": WordError(0, 0), "codes": WordError(0, 0)}
         for clip in clips:
-            sound = torch.zeros(1, ENCODER_BLOCK_LENGTH * (-(-len(clip.audio) // ENCODER_BLOCK_LENGTH) + 2))
-            sound[0, : len(clip.audio)] = torch.from_numpy(clip.audio)
+            sound = torch.nn.functional.pad(torch.from_numpy(clip.audio), (0, GAP_SAMPLES))
             with torch.inference_mode():
-                raw, _ = listener.hear(sound, listener.initial_state(1))
+                raw = listener.hear_all(sound[None])
                 heard = {"frames": raw.semantic, "codes": listener.codebooks(raw).semantic}
                 for name, semantic in heard.items():
                     [rows] = greedy(reader(semantic), torch.tensor([semantic.shape[1]]))

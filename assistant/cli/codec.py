@@ -80,10 +80,8 @@ def encoded(codec: "object", sound: Path) -> "Tensor":
             codes, state = codec.encode(left[None, :whole], state)
             found.append(codes)
             left = left[whole:]
-    if len(left):
-        codes, state = codec.encode(whole_blocks(left[None], codec.spec), state)
-        found.append(codes)
-    return torch.cat(found, dim=-1)
+    codes, _ = codec.encode(whole_blocks(left[None], codec.spec), state)
+    return torch.cat([*found, codes], dim=-1)[..., codec.spec.delay_frames :]
 
 
 def read_codes(path: Path, spec: "CodecSpec") -> "Tensor":

@@ -32,15 +32,21 @@ def speech_data(
         print(f"{made:.2f} of {hours:.2f} hours", flush=True)
 
 
-def encoder(steps: Steps = 12_000, threads: Threads = 0) -> None:
-    """Distil the streaming encoder and teach it the transformer's token space."""
+def encoder(
+    steps: Steps = 4_000,
+    shipped: Annotated[
+        bool, typer.Option("--shipped", help="Begin where the shipped encoder ended.")
+    ] = False,
+    threads: Threads = 0,
+) -> None:
+    """Teach the encoder, and the semantic codebooks behind it, the transformer's token space."""
     from assistant.paths import RUNS
     from assistant.training.hearing_recipes import ENCODER_RUN, encoder_recipe, read_language
     from assistant.training.runs import Plan, train
     from assistant.training.train_encoder import Pace
 
     set_threads(threads)
-    train(RUNS / ENCODER_RUN, encoder_recipe(read_language(), Pace(steps=steps)), Plan(steps))
+    train(RUNS / ENCODER_RUN, encoder_recipe(read_language(), Pace(steps=steps), shipped), Plan(steps))
 
 
 def hear(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from assistant.model.manner import TRAITS, Manner, MannerConfig, MannerOutput
 from audiocodec.listener import SPEC, Frames, Listener, ListenerState
-from audiocodec.numbers import ENCODER_BLOCK_LENGTH
+from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
 from audiocodec.prosody import PROSODY_WIDTH
 from audiocodec.reader import TokenReader, read_frames
 
@@ -103,7 +103,10 @@ class Hearing(nn.Module):
         speech = 0.0
         for start in range(0, len(pcm) - ENCODER_BLOCK_LENGTH + 1, ENCODER_BLOCK_LENGTH):
             frames, listener = self.listener(pcm[None, start : start + ENCODER_BLOCK_LENGTH], state.listener)
-            found, state = self._read(frames, replace(state, listener=listener))
+            state = replace(state, listener=listener, frames=state.frames + SPEC.block_frames)
+            if state.frames <= self.listener.delay:  # the silence before the utterance
+                continue
+            found, state = self._read(frames, state)
             embeddings += found
             codes.append(frames.codes[0])
         state = replace(state, pcm=pcm[len(pcm) // ENCODER_BLOCK_LENGTH * ENCODER_BLOCK_LENGTH :])
@@ -113,11 +116,15 @@ class Hearing(nn.Module):
 
     @torch.inference_mode()
     def flush(self, state: HearingState) -> tuple[HeardBlock, HearingState]:
-        """End the utterance: hear what is left over, end the last run, sum up how it was said.
+        """End the utterance: hear what is left over and the silence that the encoder looks
+        ahead to, end the last run, sum up how it was said.
 
         Gives no embeddings at all after sound without a word.
         """
-        left = -len(state.pcm) % ENCODER_BLOCK_LENGTH
+        if not state.frames and not len(state.pcm):
+            return self._block([], [], state, 0.0), state
+        behind = self.listener.delay * CODEC_HOP_LENGTH
+        left = behind + -(len(state.pcm) + behind) % ENCODER_BLOCK_LENGTH
         block, state = self.step(state, torch.zeros(left))
         embeddings = list(block.embeddings)
         if state.run is not None:
@@ -125,7 +132,8 @@ class Hearing(nn.Module):
             state = replace(state, run=None, runs=state.runs + 1, last=0)
         if state.runs and state.output is not None:
             embeddings.append(self.sum_up(state.output.hidden[0, -1]))
-        return replace(block, embeddings=self._stack(embeddings)), state
+        frames = block.frames - self.listener.delay
+        return replace(block, embeddings=self._stack(embeddings), frames=frames), state
 
     def impression(self, state: HearingState) -> Impression:
         """How the utterance so far sounded."""
@@ -157,7 +165,6 @@ class Hearing(nn.Module):
             manner=manner,
             run=run,
             output=output,
-            frames=state.frames + len(reading.best),
             runs=state.runs + len(ended),
             last=last,
         )

@@ -75,6 +75,24 @@ def load_listener(path: Path, embedding: Tensor) -> tuple[Listener, TokenReader]
     return listener.eval(), reader.eval()
 
 
+def start_from_shipped(path: Path, listener: Listener, reader: TokenReader) -> list[str]:
+    """Begin a training where a file ends: copy what has the same name and shape, give the names of the rest.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    tensors, _ = _read(path)
+    missing = []
+    for name, part in (("encoder", listener.encoder), ("reader", reader)):
+        for key, value in part.state_dict().items():
+            found = tensors.get(f"{name}.{key}")
+            if found is not None and found.shape == value.shape and value.is_floating_point():
+                value.copy_(found)
+            elif value.is_floating_point():
+                missing.append(f"{name}.{key}")
+    return missing
+
+
 def load_hearing(folder: Path, embedding: Tensor) -> tuple[Hearing, TurnHead]:
     """Read everything between samples and the transformer's input, and the turn head.
 

@@ -28,6 +28,7 @@ from assistant.model.hearing_files import (
     save_codes,
     save_decoder,
     save_encoder,
+    start_from_shipped,
 )
 from assistant.model.loading import load_backbone
 from assistant.model.manner import MannerConfig
@@ -35,6 +36,7 @@ from assistant.model.tokenizer import Tokenizer, tokenizer_from_gguf
 from assistant.model.turn_head import TurnHead
 from assistant.paths import RUNS, WEIGHTS, cache_dir
 from assistant.training.features import FeatureSet, hear_corpus, read_features
+from assistant.training.following_codebooks import FollowingCodebooks
 from assistant.training.local_manifests import HEARING, OMNI, write_manifest
 from assistant.training.lora import Adapted
 from assistant.training.piper import Piper
@@ -44,20 +46,14 @@ from assistant.training.speech_data import CorpusAudio, Utterance, make_corpus, 
 from assistant.training.texts import always_capital, lines, spoken_form
 from assistant.training.train_codec import CodecRecipe
 from assistant.training.train_encoder import EncoderRecipe, Pace
-from assistant.training.train_manner import MannerRecipe, blanks, through_codebooks
+from assistant.training.train_manner import MannerRecipe, through_codebooks
 from assistant.training.train_omni import OmniPace, OmniRecipe, Speech
 from assistant.training.voices import HELD_OUT, Hibari, Kokoro, Maker, OldEngines, Phonemes
-from assistant.training.whisper_start import (
-    WhisperTeacher,
-    read_ctranslate2,
-    start_distance_bias,
-    start_from,
-)
+from assistant.training.whisper_start import read_ctranslate2, start_from
 from assistant.weights import store
 from assistant.weights.gguf import GGUFFile
 from audiocodec.encoder import EncoderConfig
-from audiocodec.listener import TIMBRE_WIDTH, Codebooks
-from audiocodec.reader import TokenReader
+from audiocodec.listener import BOOK_SIZE, SEMANTIC_BOOKS, TIMBRE_WIDTH, Codebooks
 from audiocodec.viva import DecoderConfig, MelDecoder
 
 BACKBONE = ("smollm2-135m-instruct", "model.gguf")
@@ -65,8 +61,6 @@ SHARES = {"kokoro": 0.4, "hibari": 0.53, "old": 0.07}  # how often each corpus i
 ENCODER_RUN, CODES_RUN, MANNER_RUN = "hearing-encoder", "hearing-codes", "hearing-manner"
 CODEC_RUN, OMNI_RUN = "hearing-codec", "omni"
 FIT_FRAMES = 160_000  # codec frames that codebooks are fitted on
-SEMANTIC_SHARE = 0.5  # of them for the semantic codebooks,
-BLANK_WEIGHT = 0.1  # drawn by how much they say, and by this for all
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +149,14 @@ def rooms() -> Path:
     return store.path("room-impulses")
 
 
-def encoder_recipe(language: Language, pace: Pace) -> EncoderRecipe:
-    """The encoder's training, started from Whisper's weights."""
-    tensors = read_ctranslate2(store.path("whisper-tiny.en", "model.bin"))
-    teacher, batches = WhisperTeacher(tensors), speech_batches(language)
+def encoder_recipe(language: Language, pace: Pace, shipped: bool = False) -> EncoderRecipe:
+    """The encoder's training, started from Whisper's weights, or where the shipped encoder ended."""
     hearing = new_hearing(EncoderConfig(), MannerConfig(), language.embedding, language.tokens)
-    start_from(hearing.listener.encoder, tensors)
-    start_distance_bias(hearing.listener.encoder, teacher, batches.batch(0, pace.batch_s).teacher_mel)
-    return EncoderRecipe(hearing.listener.encoder, hearing.reader, teacher, batches, pace)
+    start_from(hearing.listener.encoder, read_ctranslate2(store.path("whisper-tiny.en", "model.bin")))
+    if shipped:
+        start_from_shipped(WEIGHTS / ENCODER_FILE, hearing.listener, hearing.reader)
+    books = FollowingCodebooks(SEMANTIC_BOOKS, BOOK_SIZE, language.embedding.shape[1])
+    return EncoderRecipe(hearing.listener.encoder, hearing.reader, books, speech_batches(language), pace)
 
 
 def snapshot_encoder(language: Language) -> int:
@@ -222,26 +216,19 @@ def _first_asks(records: list[Utterance], count: int) -> list[Utterance]:
     return sorted(records, key=lambda record: record.kind not in ("ask", "cutoff"))[:count]
 
 
-def fit_codebooks(
-    books: Codebooks, reader: TokenReader, features: FeatureSet, seed: int = 0
-) -> dict[str, list[float]]:
-    """Fit all codebooks on heard frames; gives the part of the variance left over after each.
-
-    Four frames in five say nothing new. The semantic codebooks are for the others and see mostly those.
+def fit_codebooks(books: Codebooks, features: FeatureSet, seed: int = 0) -> dict[str, list[float]]:
+    """Fit all codebooks but the semantic ones on heard frames; gives the part of the variance
+    left over after each.
     """
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(features.semantic), generator=generator)[:FIT_FRAMES]
-    weights = 1 - blanks(reader, features.semantic[chosen]) + BLANK_WEIGHT
-    telling = chosen[torch.multinomial(weights, round(SEMANTIC_SHARE * len(chosen)), generator=generator)]
     spectra = features.timbre[chosen]
     books.centre.copy_(spectra.mean(dim=0))
     _, _, directions = torch.pca_lowrank(spectra, q=TIMBRE_WIDTH)
     books.components.copy_(directions)
-    semantic = features.semantic[telling].float()
     prosody = features.prosody[chosen]
     width = books.pitch.codebooks.shape[-1]
     return {
-        "semantic": books.semantic.fit(semantic, generator),
         "pitch": books.pitch.fit(prosody[:, :width], generator),
         "loudness": books.loudness.fit(prosody[:, width:], generator),
         "timbre": books.timbre.fit((spectra - books.centre) @ books.components, generator),
@@ -292,11 +279,14 @@ def omni_recipe(language: Language, pace: OmniPace, imagine: bool = False) -> Om
 
 
 def fit_and_keep() -> dict[str, list[float]]:
-    """Fit codebooks on all heard frames and keep them with the runs."""
-    features = heard_features()
-    hearing = trained_encoder(read_language())
-    books = hearing.listener.codebooks
-    left = fit_codebooks(books, hearing.reader, features)
+    """Fit codebooks on all heard frames, take the semantic ones from the encoder's run, and keep
+    all with the runs.
+    """
+    books = trained_encoder(read_language()).listener.codebooks
+    semantic = FollowingCodebooks(SEMANTIC_BOOKS, BOOK_SIZE, books.semantic.codebooks.shape[-1])
+    load_module(RUNS / ENCODER_RUN, "books", semantic)
+    books.semantic.codebooks.copy_(semantic.codebooks)
+    left = fit_codebooks(books, heard_features())
     codes_path().parent.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous() for name, value in books.state_dict().items()}, codes_path())
     return left

@@ -12,19 +12,16 @@ from torch import Tensor
 from assistant.training.augment import Audio, Wear, Worn
 from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus, trimmed
 from assistant.training.texts import spoken_form
-from assistant.training.whisper_start import teacher_mel
 from audiocodec.front_end import REFERENCE_FLOOR, FrontEnd, normalise
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
 
 MAX_UTTERANCE_S = 9.0
-TEACHER_EVERY = 3  # steps
-GENTLE, GENTLE_STEPS, FULL_STEPS = 0.3, 1_500, 9_000
-FRAMES_PER_BLOCK = 16  # mel frames
+GENTLE, FULL_STEPS = 0.3, 3_000
 
 
 def strength(step: int) -> float:
-    """How much rooms, noise and devices do to the sound: little until the words are found, then ever more."""
-    return GENTLE + (1 - GENTLE) * min(1.0, max(0.0, (step - GENTLE_STEPS) / (FULL_STEPS - GENTLE_STEPS)))
+    """How much rooms, noise and devices do to the sound: little at first, then ever more."""
+    return GENTLE + (1 - GENTLE) * min(1.0, step / FULL_STEPS)
 
 
 def padded(sounds: list[Audio], blocks: int) -> Tensor:
@@ -56,7 +53,6 @@ class Batch:
     """Worn utterances of one training step."""
 
     mel: Tensor  # (B, 80, 16 n)
-    teacher_mel: Tensor  # (B, 80, 16 n)
     frames: Tensor  # (B,) codec frames that count
     targets: list[list[int]]  # indices into the reader's rows
     placed: Tensor  # (B, T): row spoken at each frame, -1 none, -2 unknown
@@ -104,13 +100,16 @@ class SpeechBatches:
             )
         return records[index], audio(records[index])
 
-    def batch(self, step: int, seconds: float) -> Batch:
-        """The batch of a step, about so many seconds of sound, utterances of like length."""
+    def batch(self, step: int, seconds: float, behind: int = 0, stride: int = 1) -> Batch:
+        """The batch of a step, about so many seconds of sound, utterances of like length.
+
+        ``behind`` blocks of silence come after the longest, and then as many as make all blocks a multiple
+        of ``stride``.
+        """
         rng = np.random.default_rng((self.seed, step))
         self.wear.strength = strength(step)
         rank = float(rng.random())
         heard: list[Audio] = []
-        clean: list[Audio] = []
         targets: list[list[int]] = []
         lengths: list[int] = []
         ends: list[list[tuple[int, int]] | None] = []
@@ -118,7 +117,6 @@ class SpeechBatches:
             if rng.random() < 0.04:
                 length = max(lengths) if lengths else 48_000
                 heard.append(self.wear.nothing(length, rng))
-                clean.append(np.zeros(length, np.float32))
                 targets.append([])
                 ends.append([])
             else:
@@ -126,21 +124,16 @@ class SpeechBatches:
                 pcm, cut = trimmed(pcm)
                 worn = self.wear(pcm, rng)
                 heard.append(worn.heard)
-                clean.append(worn.clean)
                 targets.append(self.tokens(spoken_form(record.text, self.names)))
                 ends.append(self.timing(record, worn, cut))
             lengths.append(len(heard[-1]))
         blocks = -(-max(lengths) // ENCODER_BLOCK_LENGTH)
+        frames = torch.tensor([length // CODEC_HOP_LENGTH + 1 for length in lengths]).clamp(max=2 * blocks)
+        placed = place(ends, 2 * blocks)
+        blocks += behind + -(blocks + behind) % stride
         mel = self.colour(self.power(heard, blocks), rng)
         reference = torch.full((len(heard),), REFERENCE_FLOOR)
-        teacher = torch.zeros(0)
-        if step % TEACHER_EVERY == 0:
-            samples, _ = self.front_end.resampler(
-                padded(clean, blocks), self.front_end.resampler.initial_state(len(clean))
-            )
-            teacher = teacher_mel(self.front_end, samples)[..., : FRAMES_PER_BLOCK * blocks]
-        frames = torch.tensor([length // CODEC_HOP_LENGTH + 1 for length in lengths]).clamp(max=2 * blocks)
-        return Batch(normalise(mel, reference)[0], teacher, frames, targets, place(ends, 2 * blocks))
+        return Batch(normalise(mel, reference)[0], frames, targets, placed)
 
     def timing(self, record: Utterance, worn: Worn, cut: int) -> list[tuple[int, int]] | None:
         """Each row of an utterance with the sample at which it has been said; nothing where the maker does

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from audiocodec.listener import Frames, Listener
 from audiocodec.mel import LogMel
-from audiocodec.numbers import ENCODER_BLOCK_LENGTH, MEL_FRAMES_PER_CODEC_FRAME
+from audiocodec.numbers import CODEC_HOP_LENGTH, MEL_FRAMES_PER_CODEC_FRAME
 from audiocodec.viva import MEL_SPREAD, MelDecoder
 
 BATCH = 16
@@ -31,12 +31,11 @@ class Pair:
 @torch.inference_mode()
 def pair(listener: Listener, pcm: NDArray[np.int16]) -> Pair:
     """Hear one utterance and keep its own mel beside what its codes stand for."""
-    blocks = -(-len(pcm) // ENCODER_BLOCK_LENGTH) + 1
-    sound = torch.zeros(1, blocks * ENCODER_BLOCK_LENGTH)
-    sound[0, : len(pcm)] = torch.from_numpy(pcm.astype(np.float32) / 32_768)
-    frames, _ = listener(sound, listener.initial_state(1))
+    sound = torch.from_numpy(pcm.astype(np.float32) / 32_768)
+    frames = listener.codebooks(listener.hear_all(sound[None]))
     log_mel = LogMel()
-    mel, _ = log_mel(sound, log_mel.initial_state(1))
+    sound = nn.functional.pad(sound, (0, frames.codes.shape[1] * CODEC_HOP_LENGTH - len(sound)))
+    mel, _ = log_mel(sound[None], log_mel.initial_state(1))
     return Pair(frames, mel[0])
 
 

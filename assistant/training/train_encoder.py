@@ -1,9 +1,13 @@
-"""Trains the streaming encoder: distilled from Whisper's while it learns to write words into the model's
-space.
+"""Trains the encoder and its semantic codebooks to write words into the model's space.
 
 The loss is CTC whose output matrix is the language model's own token embedding, frozen, rows normalised, so
 that a projected frame lies where the model looks for the token that is heard. Only rows that occur in
 the training texts take part. Source of the loss: Graves et al. 2006 (CTC).
+
+When the frames are good enough, codebooks are fitted to them, and from then on the loss is that of what the
+codes stand for: the gradient passes the codebooks as if they were not there, the frames are drawn to their
+codes, and the codebooks follow the frames. Source: van den Oord et al. 2017, arXiv:1711.00937, section 3 and
+appendix A.1.
 """
 
 from dataclasses import dataclass
@@ -12,25 +16,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from assistant.training.following_codebooks import FollowingCodebooks
 from assistant.training.speech_batches import Batch, SpeechBatches
-from assistant.training.whisper_start import WhisperTeacher
 from audiocodec.encoder import Encoder
+from audiocodec.numbers import ENCODER_BLOCK_FRAMES
 from audiocodec.reader import TokenReader
+
+STRIDES, STRIDE_SHARES = (8, 4), (0.9, 0.1)  # blocks by which the window is moved in a step
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How fast to learn."""
 
-    head: float = 1e-3
-    encoder: float = 4e-4
-    warm_up: int = 150
-    distil: float = 1.0
+    head: float = 5e-4
+    encoder: float = 1e-4
+    warm_up: int = 100
+    falling: float = 0.4  # last part of the run in which the rate falls
     batch_s: float = 40.0
-    steps: int = 12_000
+    steps: int = 4_000
     frequent_rows: int = 1_200
     other_rows: int = 800
-    placed_steps: int = 1_500  # the known places of the words fade out over so many steps
+    placed_steps: int = 1_000  # the known places of the words fade out over so many steps
+    quantise_from: float = 0.5  # part of the run after which codebooks take part
+    commitment: float = 0.25
 
 
 def ctc(logits: Tensor, batch: Batch, index: Tensor) -> Tensor:
@@ -72,8 +81,8 @@ def rows_to_keep(batch: Batch, rows: int, rng: np.random.Generator, pace: Pace) 
 
 def parameter_groups(encoder: Encoder, reader: TokenReader, pace: Pace) -> list[dict[str, object]]:
     """The started part learns slower than the new one; norms, biases and tables do not decay."""
-    started = (encoder.conv1, encoder.conv2, encoder.stack, encoder.norm)
-    slow = {id(parameter) for part in started for parameter in part.parameters()} | {id(encoder.position)}
+    started = (encoder.conv1, encoder.conv2, encoder.layers, encoder.norm)
+    slow = {id(parameter) for part in started for parameter in part.parameters()} | {id(encoder.positions)}
     groups: list[dict[str, object]] = []
     for rate, chosen in ((pace.encoder, True), (pace.head, False)):
         parameters = [
@@ -95,57 +104,68 @@ class EncoderRecipe:
         self,
         encoder: Encoder,
         reader: TokenReader,
-        teacher: WhisperTeacher,
+        books: FollowingCodebooks,
         batches: SpeechBatches,
         pace: Pace,
     ) -> None:
-        self.encoder, self.reader, self.teacher = encoder, reader, teacher
+        self.encoder, self.reader, self.books = encoder, reader, books
         self.batches, self.pace = batches, pace
         self.optimizer = torch.optim.AdamW(parameter_groups(encoder, reader, pace), betas=(0.9, 0.98))
 
     def modules(self) -> dict[str, nn.Module]:
         """What is learned."""
-        return {"encoder": self.encoder, "reader": self.reader}
+        return {"encoder": self.encoder, "reader": self.reader, "books": self.books}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Its optimiser."""
         return {"encoder": self.optimizer}
 
     def step(self, number: int) -> dict[str, float]:
-        """Learn from one batch; gives the CTC loss per frame and, where it is measured, the
-        teacher's distance.
+        """Learn from one batch; gives the CTC loss per frame and, once there are codebooks, how
+        far the frames lie from their codes.
         """
-        pace, batch = self.pace, self.batches.batch(number, self.pace.batch_s)
+        pace, rng = self.pace, np.random.default_rng((7, number))
+        stride, ahead = int(rng.choice(STRIDES, p=STRIDE_SHARES)), self.encoder.config.ahead_blocks
+        batch = self.batches.batch(number, pace.batch_s, ahead, stride)
+        rate = min(1.0, (number + 1) / pace.warm_up) * decay(number, pace.steps, pace.falling)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["base"] * min(1.0, (number + 1) / pace.warm_up) * decay(number, pace.steps)
-        keep, index = rows_to_keep(batch, len(self.reader.rows), np.random.default_rng((7, number)), pace)
+            group["lr"] = group["base"] * rate
+        keep, index = rows_to_keep(batch, len(self.reader.rows), rng, pace)
+        delay, frames = ahead * ENCODER_BLOCK_FRAMES, batch.placed.shape[1]
         with torch.autocast(batch.mel.device.type, torch.bfloat16):
-            hidden, projected, _ = self.encoder(batch.mel, self.encoder.initial_state(len(batch.mel)))
+            state = self.encoder.initial_state(len(batch.mel))
+            projected = self.encoder(batch.mel, state, stride)[1][:, delay : delay + frames]
+        projected, figures, loss = projected.float(), {}, projected.new_zeros((), dtype=torch.float32)
+        if number >= pace.quantise_from * pace.steps:
+            real = torch.arange(frames)[None] < batch.frames[:, None]
+            telling = 1 - self.blank(projected.detach())
+            coded = self.books.follow(projected.detach(), real, telling, number)
+            away = (projected - coded).square().mean(dim=-1)[real].mean()
+            loss = loss + pace.commitment * away
+            figures["away"] = float(away.detach() / projected.detach()[real].var())
+            projected = projected + (coded - projected).detach()
+        with torch.autocast(batch.mel.device.type, torch.bfloat16):
             logits = self.reader(projected, keep)
         words = ctc(logits, batch, index)
-        loss, figures = words, {"ctc": float(words.detach())}
-        if len(batch.teacher_mel):
-            distance = self.distance(hidden, batch)
-            loss = loss + pace.distil * distance
-            figures["distance"] = float(distance.detach())
+        figures["ctc"] = float(words.detach())
         fading = 1 - number / pace.placed_steps
         if fading > 0:
-            loss = loss + fading * placed_loss(logits, batch, index)
+            loss = loss + 0.3 * fading * placed_loss(logits, batch, index)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        torch.autograd.backward(loss + words)
         nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 1.0)
         self.optimizer.step()
         return figures
 
-    def distance(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Squared distance from the teacher's frames of the clean sound, as a part of their variance."""
-        with torch.no_grad(), torch.autocast(hidden.device.type, torch.bfloat16):
-            target = self.teacher(batch.teacher_mel).float()
-        error: Tensor = (hidden.float() - target).square().mean() / target.var()
-        return error
+    @torch.no_grad()
+    def blank(self, frames: Tensor) -> Tensor:
+        """Probability (B, T) that each of (B, T, D) frames says nothing new."""
+        with torch.autocast(frames.device.type, torch.bfloat16):
+            scores: Tensor = self.reader(frames)
+        return scores.float().softmax(dim=-1)[..., 0]
 
 
-def decay(step: int, stop: int, part: float = 0.3, least: float = 0.05) -> float:
+def decay(step: int, stop: int, part: float, least: float = 0.05) -> float:
     """Constant, then over the last ``part`` of a run linearly down."""
     left = (stop - step) / (part * stop)
     return max(least, min(1.0, left))

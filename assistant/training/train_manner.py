@@ -10,7 +10,7 @@ from audiocodec.listener import Codebooks, RawFrames
 from audiocodec.reader import TokenReader
 
 BATCH = 48
-FIRST_JUDGED = 1  # frames of silence after which an end is judged
+FIRST_JUDGED = -1  # frame behind the voice from which an end is judged; the encoder has heard more by then
 
 
 class MannerRecipe:

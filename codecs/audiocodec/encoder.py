@@ -1,9 +1,10 @@
-"""The hearing half of the codec: a block-causal transformer over mel frames and a projector into the model's
-space.
+"""The hearing half of the codec: a transformer over a moving window of mel frames and a projector into the
+model's space.
 
-Sound comes in blocks of 160 ms. Inside a block everything sees everything; earlier blocks are seen up to a
-bounded past; later ones never. A whole recording in one call and the same recording block by block give the
-same frames.
+Sound comes in blocks of 160 ms. With each of them the transformer looks again at the newest 1.92 s, every
+frame at every other, and gives the frames of one block, the newest but ``ahead_blocks``: what comes after a
+sound is half of what it takes to tell it. The projector keeps what was given before and sees a longer past.
+A whole recording in one call and the same recording block by block give the same frames.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,6 +17,8 @@ from audiocodec.numbers import ENCODER_BLOCK_FRAMES, LISTEN_N_MELS, exact_div
 ENCODER_FRAMES_PER_CODEC_FRAME = 4  # 50 Hz in the encoder, 12.5 Hz out of the projector
 NEAR = 64  # distances up to it have a bias of their own
 FAR_BUCKETS = 16  # further ones share, on a logarithmic scale
+BLOCK_STEPS = ENCODER_BLOCK_FRAMES * ENCODER_FRAMES_PER_CODEC_FRAME  # frames at 50 Hz in a block
+SILENT_MEL = -0.675  # a normalised mel frame of silence
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,9 @@ class EncoderConfig:
     projector_layers: int = 4
     projector_feed_forward: int = 1_536
     model_width: int = 576
-    past_blocks: int = 50  # blocks before its own that a frame sees: 8 s
+    window_blocks: int = 12  # seen at once by the encoder: 1.92 s
+    ahead_blocks: int = 1  # of the window, behind the block whose frames are given
+    past_blocks: int = 50  # blocks before its own that a projected frame sees: 8 s
 
     def to_dict(self) -> dict[str, int]:
         """The configuration as it is stored beside the weights."""
@@ -40,15 +45,51 @@ class EncoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class EncoderState:
-    """What a stream carries from block to block: convolution tails and each layer's keys and values of the
-    past.
+    """What a stream carries from block to block: convolution tails, the window's past, and each projector
+    layer's keys and values.
     """
 
     mel: Tensor  # (B, n_mels, 2)
     half: Tensor  # (B, width, 1): last output of the first convolution
-    encoder: tuple[Tensor, ...]  # per layer (2, B, H, past, D)
+    window: Tensor  # (B, 8 (window_blocks - 1), width): convolved frames
     stacked: Tensor  # (B, projector width, 4): tail of the projector's convolution
-    projector: tuple[Tensor, ...]
+    projector: tuple[Tensor, ...]  # per layer (2, B, H, past, D)
+
+
+class WindowLayer(nn.Module):
+    """Pre-norm transformer layer in which every frame of a window sees every other."""
+
+    def __init__(self, width: int, heads: int, feed_forward: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+        self.feed_forward_norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, feed_forward)
+        self.down = nn.Linear(feed_forward, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) in and out."""
+        y = self.attention_norm(x)
+        query, key, value = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for part in (self.query(y), self.key(y), self.value(y))
+        )
+        x = x + self.out(attend(query, key, value).transpose(1, 2).flatten(2))
+        out: Tensor = x + self.down(nn.functional.gelu(self.up(self.feed_forward_norm(x))))
+        return out
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention without a mask over (B, H, T, D)."""
+    if query.dtype == torch.bfloat16 and query.device.type == "cpu":
+        # PyTorch's fused one takes two to three times as long as its parts, for short windows in bfloat16.
+        scores: Tensor = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+        return scores.softmax(dim=-1) @ value
+    return nn.functional.scaled_dot_product_attention(query, key, value)
 
 
 class BlockAttention(nn.Module):
@@ -148,18 +189,18 @@ class Encoder(nn.Module):
 
     Shapes follow Whisper's encoder, from whose weights it starts (Radford et al. 2022, arXiv:2212.04356,
     section 2.2), one mel frame later so that no convolution looks ahead. The projector ends in the width of
-    the language model, in the space of its token embedding.
+    the language model, in the space of its token embedding. What is given lies ``ahead_blocks`` behind what
+    was heard: the first blocks stand for the silence before the stream.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
-        block = ENCODER_BLOCK_FRAMES * ENCODER_FRAMES_PER_CODEC_FRAME
         self.conv1 = nn.Conv1d(LISTEN_N_MELS, config.width, 3)
         self.conv2 = nn.Conv1d(config.width, config.width, 3, stride=2)
-        self.position = nn.Parameter(torch.zeros(config.width))
-        self.stack = Stack(
-            config.layers, config.width, config.heads, config.feed_forward, block, config.past_blocks
+        self.positions = nn.Parameter(torch.randn(config.window_blocks * BLOCK_STEPS, config.width) * 0.02)
+        self.layers = nn.ModuleList(
+            WindowLayer(config.width, config.heads, config.feed_forward) for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width)
         self.stack_norm = nn.LayerNorm(config.width * ENCODER_FRAMES_PER_CODEC_FRAME)
@@ -178,27 +219,33 @@ class Encoder(nn.Module):
 
     def initial_state(self, batch: int) -> EncoderState:
         """Silence before the stream."""
-        like, config = self.position, self.config
+        like, config = self.positions, self.config
+        mel = like.new_full((batch, LISTEN_N_MELS, 4), SILENT_MEL)
+        with torch.no_grad():
+            silent, half = self._convolve(mel, nn.functional.gelu(self.conv1(mel[..., :3])))
         return EncoderState(
-            like.new_full((batch, LISTEN_N_MELS, 2), -0.675),  # a normalised mel frame of silence
-            like.new_zeros(batch, config.width, 1),
-            self.stack.initial_state(like, batch),
+            mel[..., -2:],
+            half,
+            silent.expand(batch, BLOCK_STEPS * (config.window_blocks - 1), config.width),
             like.new_zeros(batch, config.projector_width, 4),
             self.projector.initial_state(like, batch),
         )
 
-    def forward(self, mel: Tensor, state: EncoderState) -> tuple[Tensor, Tensor, EncoderState]:
+    def forward(
+        self, mel: Tensor, state: EncoderState, stride: int = 1
+    ) -> tuple[Tensor, Tensor, EncoderState]:
         """Hear normalised mel frames (B, n_mels, 16 n).
+
+        ``stride``, a divisor of n, is how many blocks the window is moved at a time. Live it is 1; training
+        moves it further, so that frames see up to ``stride - 1`` blocks more ahead and cost less.
 
         Returns:
             Hidden frames (B, 8 n, width), projected frames (B, 2 n, model width), the new state.
         """
         mel = torch.cat([state.mel, mel], dim=-1)
-        first = nn.functional.gelu(self.conv1(mel))
-        joined = torch.cat([state.half.to(first.dtype), first], dim=-1)
-        x = nn.functional.gelu(self.conv2(joined)).transpose(1, 2) + self.position
-        x, encoder = self.stack(x, state.encoder)
-        hidden = self.norm(x)
+        convolved, half = self._convolve(mel, state.half)
+        joined = torch.cat([state.window.to(convolved.dtype), convolved], dim=1)
+        hidden = self.norm(self._look(joined, stride))
         stacked = self.widen(
             self.stack_norm(hidden.unflatten(1, (-1, ENCODER_FRAMES_PER_CODEC_FRAME)).flatten(2))
         )
@@ -206,5 +253,27 @@ class Encoder(nn.Module):
         y = stacked + nn.functional.gelu(self.mix(tailed)).transpose(1, 2)
         y, projector = self.projector(y, state.projector)
         projected = self.project(self.projector_norm(y))
-        new = EncoderState(mel[..., -2:], joined[..., -1:], encoder, tailed[..., -4:], projector)
-        return hidden, projected, new
+        window = joined[:, joined.shape[1] - state.window.shape[1] :]
+        return hidden, projected, EncoderState(mel[..., -2:], half, window, tailed[..., -4:], projector)
+
+    def _convolve(self, mel: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
+        """Mel frames behind two older ones to frames at 50 Hz, with the first convolution's last output."""
+        first = nn.functional.gelu(self.conv1(mel))
+        joined = torch.cat([half.to(first.dtype), first], dim=-1)
+        return nn.functional.gelu(self.conv2(joined)).transpose(1, 2), joined[..., -1:]
+
+    def _look(self, frames: Tensor, stride: int) -> Tensor:
+        """Run the layers over each window of (B, past + 8 n, C) and give what each adds: (B, 8 n, C)."""
+        config = self.config
+        if not 1 <= stride <= config.window_blocks - config.ahead_blocks:
+            raise ValueError(
+                f"got a stride of {stride} blocks, need 1 to {config.window_blocks - config.ahead_blocks}"
+            )
+        windows = frames.unfold(1, BLOCK_STEPS * config.window_blocks, BLOCK_STEPS)
+        windows = windows[:, stride - 1 :: stride].transpose(2, 3)  # (B, n / stride, window, C)
+        x = windows.flatten(0, 1) + self.positions
+        for layer in self.layers:
+            x = layer(x)
+        end = BLOCK_STEPS * (config.window_blocks - config.ahead_blocks)
+        given = x[:, end - BLOCK_STEPS * stride : end]
+        return given.reshape(len(frames), -1, config.width)

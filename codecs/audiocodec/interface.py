@@ -22,6 +22,7 @@ class CodecSpec:
     codebooks: int  # K
     codebook_size: int
     block_frames: int  # frames that are encoded and decoded at once
+    delay_frames: int = 0  # by which codes come after the sound that they stand for
 
     @property
     def frame_rate(self) -> float:
@@ -67,5 +68,6 @@ class Codec(Protocol[S, D]):
 
 
 def whole_blocks(pcm: Tensor, spec: CodecSpec) -> Tensor:
-    """Lengthen (B, samples) by silence to whole blocks."""
-    return pad(pcm, (0, -pcm.shape[-1] % spec.block_length))
+    """Lengthen (B, samples) by silence to whole blocks, and by so many that all codes come out."""
+    behind = spec.delay_frames * spec.hop_length
+    return pad(pcm, (0, behind + -(pcm.shape[-1] + behind) % spec.block_length))

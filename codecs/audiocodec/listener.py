@@ -45,6 +45,7 @@ class ListenerState:
     front_end: FrontEndState
     encoder: EncoderState
     prosody: Tensor
+    late: tuple[Tensor, Tensor]  # prosody and spectra of the frames that the encoder has not given yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,11 @@ class Codebooks(nn.Module):
 
 
 class Listener(nn.Module):
-    """Front end, encoder, prosody and codebooks in one streaming step."""
+    """Front end, encoder, prosody and codebooks in one streaming step.
+
+    Frames come ``delay`` frames late, because the encoder looks ahead: the first of a stream stand for the
+    silence before it, and so many blocks of silence bring out its end.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -106,23 +111,48 @@ class Listener(nn.Module):
         self.encoder = Encoder(config)
         self.prosody = Prosody()
         self.codebooks = Codebooks(config.model_width)
+        self.delay = config.ahead_blocks * ENCODER_BLOCK_FRAMES  # codec frames
 
     def initial_state(self, batch: int) -> ListenerState:
         """Silence before the stream."""
+        like = self.encoder.positions
         return ListenerState(
             self.front_end.initial_state(batch),
             self.encoder.initial_state(batch),
             self.prosody.initial_state(batch),
+            (
+                self.prosody.silence(batch, self.delay),
+                like.new_zeros(batch, self.delay, TIMBRE_HALVES * LISTEN_N_MELS),
+            ),
         )
 
-    def hear(self, pcm: Tensor, state: ListenerState) -> tuple[RawFrames, ListenerState]:
-        """Hear (B, n * ENCODER_BLOCK_LENGTH) samples at 24 kHz in one pass, unquantised: 2 n frames."""
+    def hear(self, pcm: Tensor, state: ListenerState, stride: int = 1) -> tuple[RawFrames, ListenerState]:
+        """Hear (B, n * ENCODER_BLOCK_LENGTH) samples at 24 kHz in one pass, unquantised: 2 n frames.
+
+        ``stride`` is that of ``Encoder.forward``.
+        """
         if pcm.shape[-1] % ENCODER_BLOCK_LENGTH:
             raise ValueError(f"got {pcm.shape[-1]} samples, need a multiple of {ENCODER_BLOCK_LENGTH}")
         mel, power, samples, front_end = self.front_end(pcm, state.front_end)
-        _, semantic, encoder = self.encoder(mel, state.encoder)
+        _, semantic, encoder = self.encoder(mel, state.encoder, stride)
         prosody, past = self.prosody(samples, state.prosody)
-        return RawFrames(semantic, prosody, spectra(power)), ListenerState(front_end, encoder, past)
+        sounds = [torch.cat(pair, dim=1) for pair in zip(state.late, (prosody, spectra(power)), strict=True)]
+        count = semantic.shape[1]
+        raw = RawFrames(semantic, sounds[0][:, :count], sounds[1][:, :count])
+        late = (sounds[0][:, count:], sounds[1][:, count:])
+        return raw, ListenerState(front_end, encoder, past, late)
+
+    def hear_all(self, pcm: Tensor, stride: int = 1) -> RawFrames:
+        """Hear (B, samples) from silence to silence, the delay taken out: a frame for each begun 80 ms, of
+        whole blocks.
+        """
+        blocks = -(-pcm.shape[-1] // ENCODER_BLOCK_LENGTH)
+        moved = blocks + exact_div(self.delay, ENCODER_BLOCK_FRAMES)
+        moved += -moved % stride
+        sound = nn.functional.pad(pcm, (0, moved * ENCODER_BLOCK_LENGTH - pcm.shape[-1]))
+        raw, _ = self.hear(sound, self.initial_state(len(pcm)), stride)
+        here = slice(self.delay, self.delay + blocks * ENCODER_BLOCK_FRAMES)
+        return RawFrames(raw.semantic[:, here], raw.prosody[:, here], raw.timbre[:, here])
 
     def forward(self, pcm: Tensor, state: ListenerState) -> tuple[Frames, ListenerState]:
         """Hear and name (B, n * ENCODER_BLOCK_LENGTH) samples at 24 kHz: 2 n frames."""

@@ -17,6 +17,7 @@ PITCH_CENTRE_HZ = 160.0
 VOICED = 0.6  # correlation from which a step counts as voiced
 FIRST_PEAK = 0.88  # a shorter lag nearly as good as the best one is the period; the best may be its double
 QUIET = -4.0  # log10 of the root mean square that counts as nothing
+LEAST_LEVEL = -5.0  # log10 of the root mean square under which nothing is told apart
 FFT = 1_024
 
 
@@ -65,6 +66,11 @@ class Prosody(nn.Module):
         """Silence before the stream: (batch, HISTORY) samples at 16 kHz."""
         return torch.zeros(batch, HISTORY)
 
+    def silence(self, batch: int, frames: int) -> Tensor:
+        """What silence measures: (batch, frames, PROSODY_WIDTH)."""
+        level = torch.full((batch, frames, STEPS_PER_FRAME), LEAST_LEVEL + 2)
+        return torch.cat([torch.zeros(batch, frames, 2 * STEPS_PER_FRAME), level], dim=-1)
+
     def forward(self, samples: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Measure (B, n * 1280) samples at 16 kHz: (B, n, PROSODY_WIDTH) and the new state."""
         joined = torch.cat([state, samples], dim=-1)
@@ -72,6 +78,6 @@ class Prosody(nn.Module):
         octaves = torch.where(pitch > 0, (pitch.clamp(min=1) / PITCH_CENTRE_HZ).log2(), 0.0)
         parts = [
             part.reshape(len(part), -1, STEPS_PER_FRAME)
-            for part in (octaves, voicing, loudness.clamp(min=-5) + 2)
+            for part in (octaves, voicing, loudness.clamp(min=LEAST_LEVEL) + 2)
         ]
         return torch.cat(parts, dim=-1), joined[:, -HISTORY:]

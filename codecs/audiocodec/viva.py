@@ -4,7 +4,7 @@ Encoding is ``listener``'s. Decoding turns what the codes stand for into log mel
 log mel into sound by the vocoder that also speaks the answers.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Generic, TypeVar
 
 import torch
@@ -102,7 +102,7 @@ class VivaCodec(nn.Module, Generic[V]):
     @property
     def spec(self) -> CodecSpec:
         """The codec's fixed numbers."""
-        return SPEC
+        return replace(SPEC, delay_frames=self.listener.delay)
 
     def initial_encoding(self, batch: int) -> ListenerState:
         """State before the first sample."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from audiocodec.encoder import EncoderConfig
+from audiocodec.encoder import EncoderConfig, EncoderState
 from audiocodec.front_end import DYNAMIC_RANGE, REFERENCE_FLOOR, FrontEnd, normalise
 from audiocodec.listener import SPEC, Listener
 from audiocodec.numbers import ENCODER_BLOCK_LENGTH, MAX_BITRATE
@@ -19,6 +19,8 @@ CONFIG = EncoderConfig(
     projector_layers=2,
     projector_feed_forward=32,
     model_width=12,
+    window_blocks=4,
+    ahead_blocks=1,
     past_blocks=3,
 )
 
@@ -27,9 +29,9 @@ CONFIG = EncoderConfig(
 def listener() -> Listener:
     torch.manual_seed(0)
     listener = Listener(CONFIG).eval()
-    for stack in (listener.encoder.stack, listener.encoder.projector):
-        for layer in stack.layers:
-            torch.nn.init.normal_(layer.attention.distance_bias)  # a bias that tells distances apart
+    for layer in listener.encoder.projector.layers:
+        torch.nn.init.normal_(layer.attention.distance_bias)  # a bias that tells distances apart
+    torch.nn.init.normal_(listener.encoder.positions)
     return listener
 
 
@@ -52,13 +54,41 @@ def test_blocks_equal_whole(listener: Listener) -> None:
 
 
 @torch.inference_mode()
-def test_nothing_looks_beyond_its_block(listener: Listener) -> None:
+def test_a_frame_hears_one_block_more_than_its_own(listener: Listener) -> None:
     pcm, other = noise(6), noise(6, seed=2)
     other[:, : 4 * ENCODER_BLOCK_LENGTH] = pcm[:, : 4 * ENCODER_BLOCK_LENGTH]
-    first, _ = listener.hear(pcm, listener.initial_state(1))
-    second, _ = listener.hear(other, listener.initial_state(1))
-    torch.testing.assert_close(first.semantic[:, :8], second.semantic[:, :8], atol=2e-5, rtol=1e-4)
-    assert not torch.allclose(first.semantic[:, 8:], second.semantic[:, 8:])
+    first, second = listener.hear_all(pcm), listener.hear_all(other)
+    torch.testing.assert_close(first.semantic[:, :6], second.semantic[:, :6], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(first.prosody[:, :8], second.prosody[:, :8], atol=2e-5, rtol=1e-4)
+    assert not torch.allclose(first.semantic[:, 6:8], second.semantic[:, 6:8])
+
+
+@torch.inference_mode()
+def test_the_delay_is_silence_first_and_can_be_taken_out(listener: Listener) -> None:
+    pcm = noise(5)
+    raw, state = listener.hear(pcm, listener.initial_state(1))
+    rest, _ = listener.hear(torch.zeros(1, ENCODER_BLOCK_LENGTH), state)
+    late = torch.cat([raw.semantic, rest.semantic], dim=1)
+    torch.testing.assert_close(listener.hear_all(pcm).semantic, late[:, 2:], atol=2e-5, rtol=1e-4)
+    silence, _ = listener.hear(torch.zeros(1, ENCODER_BLOCK_LENGTH), listener.initial_state(1))
+    torch.testing.assert_close(silence.prosody, raw.prosody[:, :2])
+
+
+@torch.inference_mode()
+def test_a_window_that_is_moved_further_gives_as_many_frames(listener: Listener) -> None:
+    """Of each move the last block sees what it sees live, the earlier ones see more ahead."""
+    pcm = noise(8)
+    live, moved = (listener.encoder(*heard(listener, pcm), stride)[0] for stride in (1, 2))
+    assert moved.shape == live.shape
+    pairs = [one.unflatten(1, (4, 2, 8)) for one in (live, moved)]
+    torch.testing.assert_close(pairs[0][:, :, 1], pairs[1][:, :, 1], atol=2e-5, rtol=1e-4)
+    assert not torch.allclose(pairs[0][:, :, 0], pairs[1][:, :, 0])
+
+
+def heard(listener: Listener, pcm: torch.Tensor) -> tuple[torch.Tensor, EncoderState]:
+    """What the encoder is given of some sound."""
+    mel, _, _, _ = listener.front_end(pcm, listener.front_end.initial_state(1))
+    return mel, listener.encoder.initial_state(1)
 
 
 @torch.inference_mode()
@@ -68,8 +98,8 @@ def test_the_past_is_bounded(listener: Listener) -> None:
     for index in range(20):
         _, state = listener.hear(noise(1, seed=index), state)
         if index == 10:
-            sizes = [part.numel() for part in (*state.encoder.encoder, *state.encoder.projector)]
-    assert [part.numel() for part in (*state.encoder.encoder, *state.encoder.projector)] == sizes
+            sizes = [part.numel() for part in (state.encoder.window, *state.encoder.projector)]
+    assert [part.numel() for part in (state.encoder.window, *state.encoder.projector)] == sizes
 
 
 @torch.inference_mode()

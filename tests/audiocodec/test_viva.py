@@ -22,6 +22,7 @@ CONFIG = EncoderConfig(
     projector_layers=1,
     projector_feed_forward=32,
     model_width=12,
+    window_blocks=3,
     past_blocks=3,
 )
 

@@ -26,7 +26,13 @@ def hearing() -> Hearing:
         "projector_layers": 1,
     }
     config = EncoderConfig(
-        width=24, heads=2, projector_feed_forward=16, model_width=WIDTH, past_blocks=3, **sizes
+        width=24,
+        heads=2,
+        projector_feed_forward=16,
+        model_width=WIDTH,
+        window_blocks=3,
+        past_blocks=3,
+        **sizes,
     )
     hearing = new_hearing(config, MannerConfig(WIDTH, 8, 16), torch.randn(40, WIDTH), torch.arange(5, 30))
     for name, value in hearing.listener.codebooks.named_buffers():
