@@ -6,6 +6,7 @@ import typer
 
 Steps = Annotated[int, typer.Option(help="Steps of the whole run.")]
 Threads = Annotated[int, typer.Option(help="Processor threads; 0 leaves the choice to PyTorch.")]
+Shipped = Annotated[bool, typer.Option("--shipped", help="Begin where the shipped weights ended.")]
 
 
 def add(group: typer.Typer) -> None:
@@ -34,9 +35,7 @@ def speech_data(
 
 def encoder(
     steps: Steps = 4_000,
-    shipped: Annotated[
-        bool, typer.Option("--shipped", help="Begin where the shipped encoder ended.")
-    ] = False,
+    shipped: Shipped = False,
     threads: Threads = 0,
 ) -> None:
     """Teach the encoder, and the semantic codebooks behind it, the transformer's token space."""
@@ -100,6 +99,7 @@ def codec(steps: Steps = 1_000, threads: Threads = 0) -> None:
 def omni(
     steps: Steps = 900,
     imagine: Annotated[bool, typer.Option("--imagine", help="Begin without any heard speech.")] = False,
+    shipped: Shipped = False,
     threads: Threads = 0,
 ) -> None:
     """Tune the transformer on what is heard and what is typed together."""
@@ -109,7 +109,8 @@ def omni(
     from assistant.training.train_omni import OmniPace
 
     set_threads(threads)
-    train(RUNS / OMNI_RUN, omni_recipe(read_language(), OmniPace(steps=steps), imagine), Plan(steps))
+    recipe = omni_recipe(read_language(), OmniPace(steps=steps), imagine, shipped)
+    train(RUNS / OMNI_RUN, recipe, Plan(steps))
 
 
 def hearing_weights() -> None:

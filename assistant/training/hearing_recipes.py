@@ -22,6 +22,7 @@ from assistant.model.hearing_files import (
     CODEBOOKS_FILE,
     DECODER_FILE,
     ENCODER_FILE,
+    load_adapter,
     load_listener,
     new_hearing,
     save_adapter,
@@ -263,8 +264,12 @@ def manner_recipe(hearing: Hearing, steps: int) -> MannerRecipe:
     return MannerRecipe(hearing.manner.train(), features, blanks, steps)
 
 
-def omni_recipe(language: Language, pace: OmniPace, imagine: bool = False) -> OmniRecipe:
-    """Joint training of the transformer with what is heard, or with what is only imagined."""
+def omni_recipe(
+    language: Language, pace: OmniPace, imagine: bool = False, shipped: bool = False
+) -> OmniRecipe:
+    """Joint training of the transformer with what is heard, or with what is only imagined;
+    begun anew or where the shipped adapter ended.
+    """
     if imagine:
         features = None
         hearing = new_hearing(EncoderConfig(), MannerConfig(), language.embedding, language.tokens).eval()
@@ -275,7 +280,10 @@ def omni_recipe(language: Language, pace: OmniPace, imagine: bool = False) -> Om
     hearing.manner.eval().requires_grad_(False)
     backbone = load_backbone(store.path(*BACKBONE), torch.bfloat16)
     speech = Speech(ChatFormat(language.tokenizer), row_reader(language), language.names)
-    return OmniRecipe(backbone, hearing, features, speech, pace)
+    recipe = OmniRecipe(backbone, hearing, features, speech, pace)
+    if shipped:
+        recipe.adapted.start_from(load_adapter(WEIGHTS / ADAPTER_FILE))
+    return recipe
 
 
 def fit_and_keep() -> dict[str, list[float]]:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from assistant.errors import WeightsError
 from assistant.model.adapters import Adapter
 from assistant.model.backbone import Backbone
 
@@ -56,6 +57,23 @@ class Adapted(nn.Module):
         for index, token in enumerate(self.row_tokens.tolist()):
             out = torch.where((tokens == token)[..., None], self.rows[index], out)
         return out
+
+    @torch.no_grad()
+    def start_from(self, adapter: Adapter) -> None:
+        """Begin where an adapter ended.
+
+        Raises:
+            WeightsError: it changes other layers, or by another rank.
+        """
+        for name, layer in zip(self.names, self.layers, strict=True):
+            assert isinstance(layer, nn.ParameterList)
+            pair = adapter.matrices.get(name, ())
+            if [part.shape for part in pair] != [part.shape for part in layer]:
+                raise WeightsError(f"the adapter's {name} does not fit: begin without it")
+            for own, part in zip(layer, pair, strict=True):
+                own.copy_(part)
+        if adapter.row_tokens.tolist() == self.row_tokens.tolist():
+            self.rows.copy_(adapter.rows)
 
     @torch.no_grad()
     def adapter(self) -> Adapter:

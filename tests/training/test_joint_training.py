@@ -6,6 +6,8 @@ from random import Random
 import pytest
 import torch
 
+from assistant.errors import WeightsError
+from assistant.model.adapters import Adapter
 from assistant.model.backbone import Backbone
 from assistant.model.chat import ChatFormat
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
@@ -101,6 +103,22 @@ def test_a_shallow_step_spares_what_lies_below_the_adapters(hearing: Hearing) ->
         answers.backward()  # type: ignore[no-untyped-call]
         assert (made.adapted.rows.grad is not None) == deep
         assert all(pair[1].grad is not None for pair in made.adapted.layers)  # type: ignore[index]
+
+
+def test_it_can_begin_where_an_adapter_ended(hearing: Hearing) -> None:
+    made = recipe(hearing)
+    losses = [sum(made.losses(made.batch(0))).item()]
+    for parameter in made.adapted.layers.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    again = recipe(hearing)
+    again.adapted.start_from(made.adapted.adapter())
+    losses += [sum(one.losses(one.batch(0))).item() for one in (made, again)]
+    assert losses[1] == pytest.approx(losses[2], rel=1e-3)
+    assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+    name, (down, up) = next(iter(made.adapted.adapter().matrices.items()))
+    other = Adapter({name: (down[:1], up[:, :1])}, torch.zeros(0, dtype=torch.long), torch.zeros(0, 0))
+    with pytest.raises(WeightsError, match="does not fit"):
+        again.adapted.start_from(other)
 
 
 def test_it_learns_to_answer(hearing: Hearing) -> None:
