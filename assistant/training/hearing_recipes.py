@@ -58,7 +58,7 @@ from audiocodec.listener import BOOK_SIZE, SEMANTIC_BOOKS, TIMBRE_WIDTH, Codeboo
 from audiocodec.viva import DecoderConfig, MelDecoder
 
 BACKBONE = ("smollm2-135m-instruct", "model.gguf")
-SHARES = {"kokoro": 0.4, "hibari": 0.53, "old": 0.07}  # how often each corpus is drawn
+SHARES = {"kokoro": 0.5, "hibari": 0.4, "old": 0.1}  # how often each corpus is drawn
 ENCODER_RUN, CODES_RUN, MANNER_RUN = "hearing-encoder", "hearing-codes", "hearing-manner"
 CODEC_RUN, OMNI_RUN = "hearing-codec", "omni"
 FIT_FRAMES = 160_000  # codec frames that codebooks are fitted on
@@ -128,8 +128,8 @@ def speech_batches(language: Language, seed: int = 1) -> SpeechBatches:
     found = corpora()
     hours = {maker: sum(r.length for r in read_corpus(path)) for maker, path in found.items()}
     total = sum(hours.values())
-    # A small corpus is not drawn more than four times as often as its size says.
-    shares = [min(SHARES[maker], 4 * hours[maker] / total) for maker in found]
+    # A small corpus is not drawn more than eight times as often as its size says.
+    shares = [min(SHARES[maker], 8 * hours[maker] / total) for maker in found]
     sound = Sound(tuple(found.values()), tuple(shares), rooms())
     return SpeechBatches(sound, row_reader(language), language.names, seed)
 

@@ -38,16 +38,30 @@ typedef struct {
     int rows;
 } Rounded;
 
+/* Largest magnitude of a group. Magnitudes are ordered like the bits they are stored in, and integers may be compared
+ * in any order, so that compilers can use whole vectors.
+ */
+INLINE float largest(const float *x) {
+    union { int32_t bits; float value; } most = {0};
+    for (int i = 0; i < GROUP; i++) {
+        union { float value; int32_t bits; } one = {x[i]};
+        int32_t bits = one.bits & 0x7fffffff;
+        most.bits = bits > most.bits ? bits : most.bits;
+    }
+    return most.value;
+}
+
 /* Round n values to one of the rows of `to`; columns beyond n up to cols are zero. */
 static void round_row(const float *x, int n, int cols, Rounded to, int row) {
     for (int start = 0; start < cols; start += GROUP) {
         int end = n - start < GROUP ? (n > start ? n - start : 0) : GROUP;
-        float most = 0.0f;
-        for (int i = 0; i < end; i++) most = fmaxf(most, fabsf(x[start + i]));
+        float part[GROUP] = {0.0f};
+        for (int i = 0; i < end; i++) part[i] = x[start + i];
+        float most = largest(part);
         float inverse = most > 0.0f ? 32767.0f / most : 0.0f;
-        int16_t a[GROUP] = {0};
+        int16_t a[GROUP];
         int32_t sum = 0;
-        for (int i = 0; i < end; i++) a[i] = (int16_t)(int32_t)rintf(x[start + i] * inverse);
+        for (int i = 0; i < GROUP; i++) a[i] = (int16_t)(int32_t)rintf(part[i] * inverse);
         for (int i = 0; i < GROUP; i++) sum += a[i];
         int16_t *pairs = to.pairs + ((size_t)start / 2 * to.rows + row) * 2;
         for (int i = 0; i < GROUP; i += 2) memcpy(pairs + (size_t)i * to.rows, a + i, 2 * sizeof *a);
