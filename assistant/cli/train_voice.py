@@ -8,6 +8,7 @@ import typer
 Steps = Annotated[int, typer.Option(help="Steps of the whole run, those already done included.")]
 Run = Annotated[str, typer.Option(help="Name of the run, its folder in runs/.")]
 Threads = Annotated[int, typer.Option(help="Processor threads.")]
+Shipped = Annotated[bool, typer.Option("--shipped", help="Begin with the shipped voice.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 
@@ -16,6 +17,7 @@ def add(group: typer.Typer) -> None:
     group.command("voice-data")(voice_data)
     group.command("vocoder")(vocoder)
     group.command("mel-head")(mel_head)
+    group.command()(finish)
     group.command("voice-weights")(voice_weights)
 
 
@@ -38,16 +40,13 @@ def vocoder(
     steps: Steps = 4_000,
     adversarial_from: Annotated[int, typer.Option(help="Step at which the critics join.")] = 2_200,
     run: Run = "vocoder",
-    on_head: Annotated[
-        str | None, typer.Option(help="Fine-tune on the mel frames that this mel-head run gives.")
-    ] = None,
     threads: Threads = 1,
     device: Device = "cpu",
 ) -> None:
     """Train the vocoder."""
     from assistant.training import voice_recipes
 
-    voice_recipes.train_vocoder(run, steps, adversarial_from, on_head, voice_recipes.Machine(threads, device))
+    voice_recipes.train_vocoder(run, steps, adversarial_from, voice_recipes.Machine(threads, device))
 
 
 def mel_head(
@@ -63,14 +62,27 @@ def mel_head(
     voice_recipes.train_mel_head(run, steps, pronounce, voice_recipes.Machine(threads, device))
 
 
+def finish(
+    steps: Steps = 3_000,
+    critics_from: Annotated[int, typer.Option(help="Step at which the critics join.")] = 800,
+    run: Run = "finish",
+    shipped: Shipped = False,
+    threads: Threads = 1,
+) -> None:
+    """Train the mel head's frames and the vocoder together, the last part of the voice."""
+    from assistant.training import voice_recipes
+
+    voice_recipes.train_finish(run, steps, critics_from, shipped, voice_recipes.Machine(threads))
+
+
 def voice_weights(
     out: Annotated[Path, typer.Option(help="Where to write the voice.")] = Path(
         "weights/viva-voice.safetensors"
     ),
-    head_run: Annotated[str, typer.Option(help="Run that trained the mel head.")] = "mel-head",
-    vocoder_run: Annotated[str, typer.Option(help="Run that trained the vocoder.")] = "vocoder",
+    run: Run = "finish",
+    shipped: Shipped = False,
 ) -> None:
-    """Write the averaged nets of two runs as one voice, in half precision."""
+    """Write the averaged nets of a finish as one voice, in half precision."""
     from assistant.training import voice_recipes
 
-    print(voice_recipes.write_weights(out, head_run, vocoder_run))
+    print(voice_recipes.write_weights(out, run, shipped))

@@ -17,6 +17,9 @@ from assistant.training.voices import DURATION_UNIT, session_with_durations
 Floats = NDArray[np.float32]
 TEACHER_HOP = 300  # samples
 VOICED_HZ = 40.0
+MOST = 7.0  # natural log, where the teacher's synthesis clips its envelopes
+PULSE_SCALE = 300.0  # the teacher's transform of a cosine of amplitude 1: a quarter of its 1,200 samples
+NOISE_SCALE = 1_800**0.5  # of noise of deviation 1, with the teacher's windows
 WHISPER_TILT_DB = 9.0  # from 0 Hz to 12 kHz: breath has less bass than a voice
 WHISPER_GAIN = -2.2  # natural log, brings noise to the level of quiet speech
 
@@ -59,6 +62,8 @@ class Performance:
     audio: Floats  # mono, 24 kHz
     durations: NDArray[np.int64]  # per phoneme id, in units of 25 ms, pads at both ends included
     f0_hz: Floats  # per 12.5 ms; 0 where unvoiced
+    tone: Floats  # (bins, frames) log amplitude of a harmonic at each frequency
+    hiss: Floats  # (bins, frames) log root mean square of white noise that is as loud there
 
 
 class Teacher:
@@ -99,7 +104,11 @@ class Teacher:
         durations = np.maximum(np.round(durations), 1).astype(np.int64).reshape(-1)
         assert durations.sum() * DURATION_UNIT == len(audio)
         voiced = np.where(f0 > VOICED_HZ, f0, 0).astype(np.float32)
-        return Performance(audio.astype(np.float32), durations, voiced)
+        gain = np.log(10) * manner.gain_db / 20
+        tone = np.minimum(tone, MOST) + gain - np.log(PULSE_SCALE)
+        noise = np.logaddexp(2 * np.minimum(hiss, MOST), 2 * np.minimum(rest, MOST)) / 2
+        noise = noise + gain - np.log(NOISE_SCALE)
+        return Performance(audio.astype(np.float32), durations, voiced, tone, noise)
 
 
 def bend(f0_hz: Floats, manner: Manner) -> Floats:
@@ -130,6 +139,22 @@ def breath(tone: Floats) -> Floats:
     """Turn the pulses' envelope into that of the noise of a whisper."""
     tilt = np.linspace(-1, 0, len(tone), dtype=np.float32)[:, None] * (WHISPER_TILT_DB / 8.7)
     return np.asarray(np.minimum(tone, 7.0) + tilt + WHISPER_GAIN, np.float32)
+
+
+def filters_at(done: Performance, samples: NDArray[np.int64], bins: int) -> Floats:
+    """Read both envelopes at sample positions and evenly spaced frequencies: (len(samples), 2 * bins)."""
+    frames = done.tone.shape[1]
+    place = np.clip(samples / TEACHER_HOP, 0, frames - 1)
+    low = np.floor(place).astype(np.int64)
+    part, high = (place - low)[None], np.minimum(low + 1, frames - 1)
+    pitch = np.linspace(0, len(done.tone) - 1, bins)
+    below = np.minimum(np.floor(pitch).astype(np.int64), len(done.tone) - 2)
+    share = (pitch - below)[:, None]
+    found = []
+    for envelope in (done.tone, done.hiss):
+        then = envelope[:, low] * (1 - part) + envelope[:, high] * part
+        found.append(then[below] * (1 - share) + then[below + 1] * share)
+    return np.concatenate(found).T.astype(np.float32)
 
 
 def pitch_at(f0_hz: Floats, samples: NDArray[np.int64]) -> Floats:

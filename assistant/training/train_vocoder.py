@@ -49,7 +49,6 @@ class Clip:
 
     pcm: Tensor  # (B, hops * MEL_HOP_LENGTH)
     f0_hz: Tensor  # (B, hops)
-    mel: Tensor | None = None  # (B, hops, N_MELS) where it is not that of the sound itself
 
 
 class Clips:
@@ -127,15 +126,14 @@ class VocoderRecipe:
 
     def speak(self, clip: Clip, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Run clips through mel and vocoder: made and real PCM of the judged part, the pitch net's output."""
-        pcm, mel = clip.pcm.to(self.device), clip.mel
-        if mel is None:
-            with torch.no_grad():
-                mel, _ = self.loss.mel(pcm, self.loss.mel.initial_state(len(pcm)))
+        pcm = clip.pcm.to(self.device)
+        with torch.no_grad():
+            mel, _ = self.loss.mel(pcm, self.loss.mel.initial_state(len(pcm)))
         with torch.autocast(self.device.type, torch.bfloat16):
             state = self.vocoder.initial_state(len(pcm), seed)
-            made, heard, _ = self.vocoder(mel.to(self.device), state, clip.f0_hz.to(self.device))
-        made = made[:, (CONTEXT + VOCODER_DELAY) * MEL_HOP_LENGTH :]
-        return made, pcm[:, CONTEXT * MEL_HOP_LENGTH :][:, : made.shape[1]], heard.float()
+            voiced, _ = self.vocoder(mel, state, clip.f0_hz.to(self.device))
+        made = voiced.pcm[:, (CONTEXT + VOCODER_DELAY) * MEL_HOP_LENGTH :]
+        return made, pcm[:, CONTEXT * MEL_HOP_LENGTH :][:, : made.shape[1]], voiced.pitch.float()
 
     def step(self, number: int) -> dict[str, float]:
         """Take one step and give its losses."""

@@ -36,7 +36,8 @@ class Example:
     f0: NDArray[np.float16]
     mel: NDArray[np.float16]
     hidden: NDArray[np.float16]
-    pcm: NDArray[np.int16] | None = None  # where the corpus kept it
+    pcm: NDArray[np.int16] | None = None  # where the corpus kept it,
+    filters: NDArray[np.float16] | None = None  # (frames, 2 * BINS), and the teacher's filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ def read_corpus(folder: Path) -> list[Example]:
                     pcm=arrays["pcm"][frame * MEL_HOP_LENGTH : (frame + frames) * MEL_HOP_LENGTH]
                     if "pcm" in arrays
                     else None,
+                    filters=arrays["filters"][frame : frame + frames] if "filters" in arrays else None,
                 )
             )
             unit, frame, word = unit + units, frame + frames, word + words

@@ -18,11 +18,12 @@ from safetensors.numpy import save_file
 from assistant.model.speaking.normalize import ReaderState, Word, read
 from assistant.model.speaking.units import BOUNDARIES, CONSONANTS, START, VOWELS, unit_ids
 from assistant.training.hidden_states import HiddenStates
-from assistant.training.teacher import MANNERS, Manner, Teacher, blend, pitch_at
+from assistant.training.teacher import MANNERS, Manner, Teacher, blend, filters_at, pitch_at
 from assistant.training.vocoder_data import LEVEL
 from assistant.training.voice_text import Sentence, TrainingText
 from audiocodec.mel import LogMel
 from audiocodec.numbers import MEL_HOP_LENGTH
+from audiocodec.vocoder import BINS
 
 SHARD_SENTENCES = 250
 STYLES = tuple(MANNERS)
@@ -181,6 +182,8 @@ class VoiceMaker:
             start = first + 4 * MEL_HOP_LENGTH
             sound = padded[start : start + frames * MEL_HOP_LENGTH]
             arrays["pcm"] = np.round(np.clip(sound, -1, 1) * 32_767).astype(np.int16)
+            centres = first + np.arange(frames) * MEL_HOP_LENGTH
+            arrays["filters"] = (filters_at(done, centres, BINS) + np.log(LEVEL)).astype(np.float16)
         return units[2], arrays
 
 

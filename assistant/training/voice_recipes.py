@@ -14,14 +14,14 @@ from rich.progress import Progress
 from assistant.errors import DependencyError
 from assistant.model.speaking.config import MelHeadConfig
 from assistant.model.speaking.head import MelHead
-from assistant.model.speaking.loading import save_voice
+from assistant.model.speaking.loading import load_voice, save_voice
 from assistant.paths import RUNS, cache_dir
 from assistant.training import runs, vocoder_data, voice_data
 from assistant.training.hidden_states import HiddenStates
 from assistant.training.texts import lines
+from assistant.training.train_finish import FinishPlan, FinishRecipe, lead
 from assistant.training.train_mel_head import MelHeadPlan, MelHeadRecipe
 from assistant.training.train_vocoder import Clips, VocoderPlan, VocoderRecipe
-from assistant.training.vocoder_on_head import HeadClips
 from assistant.training.voice_batches import lexicon, read_corpus
 from assistant.training.voice_text import VOICE, TrainingText, sentences_put_aside
 from assistant.weights import store
@@ -40,9 +40,8 @@ size = {size}
 sha256 = "{sha256}"
 source = [{{ kind = "local", path = "{file}" }}]
 """
-FIRST_RUN = "vocoder"  # whose net a fine-tuning run begins with
-FIRST_RATE, FINISH_RATE = 1e-3, 5e-4  # learning rates of the first run and of fine-tuning
-FINISH_HOURS = 0.5  # speech that the vocoder is fine-tuned with on the head's mel frames
+HEAD_RUN, VOCODER_RUN = "mel-head", "vocoder"  # whose nets the finish begins with
+FINISH_HOURS = 1.5  # speech that is kept with its sound, for the finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,32 +121,42 @@ def train_mel_head(run: str, steps: int, pronounce: bool, machine: Machine) -> N
     runs.train(RUNS / run, recipe, runs.Plan(steps))
 
 
-def train_vocoder(run: str, steps: int, adversarial_from: int, on_head: str | None, machine: Machine) -> None:
+def train_vocoder(run: str, steps: int, adversarial_from: int, machine: Machine) -> None:
     """Go on with a run of the vocoder."""
     device = machine.use()
     clips = Clips(corpus("vocoder"))
-    if on_head is not None:
-        head = MelHead(MelHeadConfig())
-        runs.load_module(RUNS / on_head, "average", head)
-        clips = HeadClips(clips, head, read_corpus(corpus("finish")))
-    rate = FIRST_RATE if on_head is None else FINISH_RATE
-    plan = VocoderPlan(steps=steps, adversarial_from=adversarial_from, rate=rate)
+    plan = VocoderPlan(steps=steps, adversarial_from=adversarial_from)
     recipe = VocoderRecipe(VocoderConfig(), plan, clips, device)
-    if on_head is not None and not (RUNS / run / "run.json").exists():
-        for net in (recipe.vocoder, recipe.average):
-            runs.load_module(RUNS / FIRST_RUN, "average", net)
     runs.train(RUNS / run, recipe, runs.Plan(steps))
 
 
-def write_weights(out: Path, head_run: str, vocoder_run: str) -> str:
-    """Write a voice and say what is in it."""
+def first_voice(shipped: bool) -> tuple[MelHead, SourceFilterVocoder]:
+    """What the finish begins with: the nets of the runs before it, or the shipped voice."""
+    if shipped:
+        return load_voice()
     head, vocoder = MelHead(MelHeadConfig()), SourceFilterVocoder(VocoderConfig())
-    head_steps = runs.load_module(RUNS / head_run, "average", head)
-    vocoder_steps = runs.load_module(RUNS / vocoder_run, "average", vocoder)
+    runs.load_module(RUNS / HEAD_RUN, "average", head)
+    runs.load_module(RUNS / VOCODER_RUN, "average", vocoder)
+    return head, vocoder
+
+
+def train_finish(run: str, steps: int, critics_from: int, shipped: bool, machine: Machine) -> None:
+    """Go on with a run of the finish."""
+    machine.use()
+    head, vocoder = first_voice(shipped)
+    frames = lead(head, read_corpus(corpus("finish")))
+    recipe = FinishRecipe(head, vocoder, frames, FinishPlan(steps=steps, critics_from=critics_from))
+    runs.train(RUNS / run, recipe, runs.Plan(steps))
+
+
+def write_weights(out: Path, run: str, shipped: bool) -> str:
+    """Write the voice that a run of the finish ended with and say what is in it."""
+    head, vocoder = first_voice(shipped)
+    runs.load_module(RUNS / run, "average_frames", head.frames)
+    steps = runs.load_module(RUNS / run, "average_vocoder", vocoder)
     save_voice(out, head, vocoder)
     sum_hex = hashlib.sha256(out.read_bytes()).hexdigest()
     about = MANIFEST.format(name=out.stem, file=out.name, size=out.stat().st_size, sha256=sum_hex)
     out.with_suffix(".toml").write_text(about, encoding="utf-8")
     sizes = [sum(p.numel() for p in net.parameters()) / 1e6 for net in (head, vocoder)]
-    head_text = f"mel head {sizes[0]:.2f} M parameters, {head_steps} steps"
-    return f"{out}: {head_text}; vocoder {sizes[1]:.2f} M, {vocoder_steps} steps"
+    return f"{out}: mel head {sizes[0]:.2f} M parameters, vocoder {sizes[1]:.2f} M; finish of {steps} steps"

@@ -76,6 +76,15 @@ class VocoderState:
     overlap: Tensor  # second half of the last frame, (B, MEL_HOP_LENGTH)
 
 
+@dataclass(frozen=True, slots=True)
+class Voiced:
+    """What the vocoder made of some mel frames."""
+
+    pcm: Tensor  # (B, T * MEL_HOP_LENGTH), later by VOCODER_DELAY hops
+    pitch: Tensor  # (B, T, 2): log2(pitch / 200 Hz) and voicing logit, found in the mel frames
+    shapes: Tensor  # (B, T, 3 * BINS): log gain and phase for the pulses, log gain for the noise
+
+
 class PitchNet(nn.Module):
     """Pitch and voicing from log mel, causal; frame t gives the pitch one hop after its centre."""
 
@@ -130,9 +139,7 @@ class SourceFilterVocoder(nn.Module):
             overlap=torch.zeros(batch, MEL_HOP_LENGTH, device=device),
         )
 
-    def forward(
-        self, mel: Tensor, state: VocoderState, f0_hz: Tensor | None
-    ) -> tuple[Tensor, Tensor, VocoderState]:
+    def forward(self, mel: Tensor, state: VocoderState, f0_hz: Tensor | None) -> tuple[Voiced, VocoderState]:
         """Map mel (B, T, N_MELS) to sound.
 
         Args:
@@ -141,8 +148,7 @@ class SourceFilterVocoder(nn.Module):
             f0_hz: (B, T) pitch, 0 where unvoiced; ``None`` lets the vocoder find it in the mel frames.
 
         Returns:
-            PCM (B, T * MEL_HOP_LENGTH) delayed by VOCODER_DELAY hops; the pitch net's output (B, T, 2); next
-            state.
+            The sound with what it was made of, and the next state.
         """
         if mel.dim() != 3 or mel.shape[-1] != N_MELS:
             raise ValueError(f"mel frames of shape (B, T, {N_MELS}) are needed, got {tuple(mel.shape)}")
@@ -170,7 +176,7 @@ class SourceFilterVocoder(nn.Module):
             source[..., source.shape[-1] - MEL_HOP_LENGTH :],
             overlap,
         )
-        return pcm, heard, after
+        return Voiced(pcm, heard, shapes), after
 
     def render(self, shapes: Tensor, source: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
         """Filter the excitation frame by frame and overlap-add.
@@ -196,8 +202,8 @@ class SourceFilterVocoder(nn.Module):
         self, mel: Tensor, state: VocoderState, f0_hz: Tensor | None = None
     ) -> tuple[Tensor, VocoderState]:
         """Map mel (B, n, N_MELS) to PCM (B, n * MEL_HOP_LENGTH), later by VOCODER_DELAY hops."""
-        pcm, _, state = self(mel, state, f0_hz)
-        return pcm, state
+        voiced, state = self(mel, state, f0_hz)
+        return voiced.pcm, state
 
 
 def vocode(vocoder: "Vocoder[StateT]", mel: Tensor, f0_hz: Tensor | None = None, seed: int = 0) -> Tensor:
