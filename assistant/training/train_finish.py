@@ -25,7 +25,7 @@ from assistant.training.critics import Critics, critic_loss, fooling_loss
 from assistant.training.train_mel_head import frame_difference, unit_energy
 from assistant.training.train_vocoder import SpectralLoss, pitch_loss
 from assistant.training.voice_batches import Batch, Example, lay_out
-from audiocodec.numbers import MEL_HOP_LENGTH
+from audiocodec.numbers import MEL_HOP_LENGTH, SAMPLE_RATE
 from audiocodec.source import LOWEST_HZ, TOP_HZ
 from audiocodec.vocoder import SYNTHESIS_LENGTH, VOCODER_DELAY, SourceFilterVocoder
 
@@ -33,7 +33,8 @@ READ_AT_ONCE = 12  # sentences
 LEAD = 40  # hops before a clip's judged part, for the nets' history
 OWN_SHARE = 0.35  # part of the steps on the sound's own mel: the vocoder must go on decoding that
 QUIET = -9.0  # log gain under which filters are not told apart
-TONE_BINS = round(TOP_HZ / 24_000 * SYNTHESIS_LENGTH)  # above it there are no pulses
+NEAR_HZ, BETWEEN = 35.0, 0.15  # what counts as on a harmonic, and the weight of what does not
+TONE_BINS = round(TOP_HZ / SAMPLE_RATE * SYNTHESIS_LENGTH)  # above it there are no pulses
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,19 @@ def filter_loss(shapes: Tensor, filters: Tensor, f0_hz: Tensor) -> Tensor:
     """Distance of log gains: the vocoder's (B, T, 3 * BINS) and the teacher's (B, T, 2 * BINS)."""
     gain, _, hiss = shapes.chunk(3, dim=-1)
     tone, noise = filters.chunk(2, dim=-1)
-    voiced = (f0_hz > LOWEST_HZ)[..., None].expand(-1, -1, TONE_BINS)
-    tone_miss = apart(gain, tone)[..., :TONE_BINS]
-    return (tone_miss * voiced).sum() / voiced.sum().clamp_min(1) + apart(hiss, noise).mean()
+    weight = on_harmonics(f0_hz)
+    tone_miss = (apart(gain, tone)[..., :TONE_BINS] * weight).sum() / weight.sum().clamp_min(1)
+    return tone_miss + apart(hiss, noise).mean()
+
+
+def on_harmonics(f0_hz: Tensor) -> Tensor:
+    """Weight (B, T, TONE_BINS) of each bin for pitch (B, T): much on a harmonic, little between
+    them, where the teacher was never held to anything, none where there is no voice.
+    """
+    bins = torch.arange(TONE_BINS, device=f0_hz.device) * (SAMPLE_RATE / SYNTHESIS_LENGTH)
+    order = bins / f0_hz.clamp_min(LOWEST_HZ)[..., None]
+    near = (order - order.round()).abs() * f0_hz[..., None] <= NEAR_HZ
+    return torch.where(near, 1.0, BETWEEN) * (f0_hz > LOWEST_HZ)[..., None]
 
 
 def apart(made: Tensor, true: Tensor) -> Tensor:

@@ -7,7 +7,15 @@ import torch
 from assistant.model.speaking.config import MelHeadConfig
 from assistant.model.speaking.head import MelHead
 from assistant.training.teacher import TEACHER_HOP, Performance, filters_at
-from assistant.training.train_finish import FinishPlan, FinishRecipe, Frames, apart, filter_loss
+from assistant.training.train_finish import (
+    BETWEEN,
+    FinishPlan,
+    FinishRecipe,
+    Frames,
+    apart,
+    filter_loss,
+    on_harmonics,
+)
 from audiocodec.numbers import MEL_HOP_LENGTH, N_MELS
 from audiocodec.source import initial_pulse_state, pulses
 from audiocodec.vocoder import BINS, SourceFilterVocoder, VocoderConfig
@@ -48,6 +56,13 @@ def test_what_is_too_quiet_is_not_told_apart() -> None:
     assert apart(made, true).tolist() == pytest.approx([0.0, 7.0, 6.0])
     shapes, filters = torch.zeros(1, 4, 3 * BINS), torch.zeros(1, 4, 2 * BINS)
     assert filter_loss(shapes, filters, torch.zeros(1, 4)) == 0
+
+
+def test_between_harmonics_little_is_asked() -> None:
+    weight = on_harmonics(torch.tensor([[200.0, 0.0]]))[0]
+    assert weight[0, [4, 8, 40]].tolist() == [1, 1, 1]
+    assert weight[0, [2, 6]].tolist() == pytest.approx([BETWEEN, BETWEEN])
+    assert not weight[1].any()
 
 
 def corpus() -> Frames:
