@@ -20,6 +20,11 @@ from assistant.training.hearing_recipes import rooms
 
 SILENCE_S = 0.2  # after which an end is judged
 TRAIT_NAMES = ("rate", "loudness", "pitch", "voicing", "intent")
+EXTREMES = {
+    "slow or fast": ("rate", "slow", "fast"),
+    "quiet or loud": ("loudness", "quiet", "loud"),
+    "low or high": ("pitch", "low", "high"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +56,27 @@ def clean_pitch(hearing: Hearing, audio: Audio) -> str | None:
 
 
 def traits_right(hearing: Hearing, judged: list[Judged]) -> dict[str, tuple[int, int]]:
-    """For each trait how many of how many whole utterances were named right."""
-    counts = {name: [0, 0] for name in TRAIT_NAMES}
+    """For each trait how many of how many whole utterances were named right; and the same where only the two
+    extremes are told apart, without the kind between them.
+    """
+    counts = {name: [0, 0] for name in (*TRAIT_NAMES, *EXTREMES)}
     for one in judged:
         if not one.made.finished:
             continue
         _, state = hearing.step(hearing.initial_state(), torch.from_numpy(one.made.sound))
         _, state = hearing.flush(state)
-        kinds = hearing.impression(state).kinds
+        impression = hearing.impression(state)
         truth = dict(one.made.traits)
         if one.pitch is not None and truth["voicing"] == "voiced":
             truth["pitch"] = one.pitch
         for name, kind in truth.items():
-            counts[name][0] += kinds[name][0] == kind
+            counts[name][0] += impression.kinds[name][0] == kind
             counts[name][1] += 1
+        for title, (name, *ends) in EXTREMES.items():
+            if truth.get(name) in ends:
+                shares = impression.shares[name]
+                counts[title][0] += max(ends, key=lambda end: shares[end]) == truth[name]
+                counts[title][1] += 1
     return {name: (hit, all_) for name, (hit, all_) in counts.items()}
 
 

@@ -64,6 +64,7 @@ class Impression:
     """How an utterance sounded: for each trait its likeliest kind and how sure that is."""
 
     kinds: dict[str, tuple[str, float]]
+    shares: dict[str, dict[str, float]]  # of every kind of a trait
 
 
 class Hearing(nn.Module):
@@ -138,12 +139,13 @@ class Hearing(nn.Module):
     def impression(self, state: HearingState) -> Impression:
         """How the utterance so far sounded."""
         if state.output is None:
-            return Impression({})
-        kinds = {}
-        for name, logits in state.output.traits.items():
-            share, index = logits[0, -1].softmax(dim=-1).max(dim=-1)
-            kinds[name] = (TRAITS[name][int(index)], float(share))
-        return Impression(kinds)
+            return Impression({}, {})
+        shares = {
+            name: dict(zip(TRAITS[name], logits[0, -1].softmax(dim=-1).tolist(), strict=True))
+            for name, logits in state.output.traits.items()
+        }
+        kinds = {name: max(of.items(), key=lambda pair: pair[1]) for name, of in shares.items()}
+        return Impression(kinds, shares)
 
     def _read(self, frames: Frames, state: HearingState) -> tuple[list[Tensor], HearingState]:
         reading = read_frames(self.reader, frames.semantic[0], READ_TOKENS)

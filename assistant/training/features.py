@@ -17,6 +17,7 @@ from torch import Tensor
 
 from assistant.training.augment import Audio, Wear
 from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus, shard_paths, trimmed
+from assistant.training.texts import syllables
 from assistant.training.voices import whispered
 from audiocodec.listener import Listener
 from audiocodec.numbers import CODEC_HOP_LENGTH
@@ -25,7 +26,8 @@ from audiocodec.prosody import STEPS_PER_FRAME
 SAMPLE_RATE = 24_000
 SHARD = 256  # utterances
 QUIET_LEVEL, LOUD_LEVEL = -1.75, -1.2  # log10 of the root mean square of the voice
-SLOW_RATE, FAST_RATE = 0.87, 1.17
+SLOW_RATE, FAST_RATE = 2.75, 3.9  # syllables a second, pauses included
+LEAST_SYLLABLES = 4  # of which a rate can be told
 LOW_HZ, HIGH_HZ = 135.0, 205.0
 SILENCE_AFTER_S = (0.5, 1.2)
 HEARD_STRIDE = 2  # blocks; half the work, and some frames see one block more than they will live
@@ -95,15 +97,24 @@ def prepare(record: Utterance, pcm: NDArray[np.int16], wear: Wear, rng: np.rando
     worn = wear(pcm, rng, SILENCE_AFTER_S)
     voice = worn.heard[worn.start : worn.end]
     level = float(np.log10(np.sqrt(np.mean(voice**2)) + 1e-6))
-    rate = record.rate * worn.factor
     traits = {
-        "rate": "slow" if rate < SLOW_RATE else "fast" if rate > FAST_RATE else "usual",
         "loudness": "quiet" if level < QUIET_LEVEL else "loud" if level > LOUD_LEVEL else "usual",
         "voicing": "whispered" if whisper else "voiced",
     }
+    if finished and (rate := pace(record.text, (worn.end - worn.start) / SAMPLE_RATE)):
+        traits["rate"] = rate
     if finished:
         traits["intent"] = "question" if record.text.rstrip().endswith("?") else "statement"
     return Prepared(worn.heard, worn.start, worn.end, finished, traits)
+
+
+def pace(text: str, seconds: float) -> str | None:
+    """Slow, usual or fast by syllables a second; nothing where there are few of them, or numbers."""
+    count = syllables(text)
+    if count < LEAST_SYLLABLES or any(char.isdigit() for char in text):
+        return None
+    rate = count / seconds
+    return "slow" if rate < SLOW_RATE else "fast" if rate > FAST_RATE else "usual"
 
 
 def pitch_trait(prosody: Tensor) -> str | None:

@@ -16,7 +16,7 @@ SYSTEMS = (
 WRITE_DOWN = "Write down what I said."
 REPEATS = ("Repeat what I said.", "Say that back to me.", "What did I just say?")
 HOW = ("How did I sound?", "How do I sound?", "What did my voice sound like?", "Describe how I said that.")
-SHARES = {"answer": 0.42, "write": 0.26, "typed": 0.16, "repeat": 0.03, "how": 0.05, "cut": 0.08}
+SHARES = {"answer": 0.42, "write": 0.18, "typed": 0.2, "repeat": 0.03, "how": 0.05, "cut": 0.12}
 HISTORY = 2  # earlier exchanges of a dialogue that are shown, half of the time
 WORDS = {
     "rate": {"slow": "slowly", "usual": "at a usual pace", "fast": "fast"},

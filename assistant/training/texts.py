@@ -15,6 +15,7 @@ DIALOGUES = ROOT / "data" / "dialogues"
 TEST_PART = 20  # one dialogue in so many is put aside, chosen by its id
 TEST_CUTOFF_PART = 10  # one cut-off record in so many is put aside, chosen by its text
 WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
+VOWELS = re.compile(r"[aeiouy]+")
 QUESTION_WORDS = frozenset(
     [
         "what",
@@ -130,6 +131,17 @@ def spoken_form(text: str, names: frozenset[str]) -> str:
         word = match.group()
         words.append(word if word.lower() in names and word[0].isupper() else word.lower())
     return " ".join(words)
+
+
+def syllables(text: str) -> int:
+    """Count syllables by the groups of vowels of each word, a silent e left out; about right."""
+    count = 0
+    for match in WORD.finditer(text.replace("’", "'")):
+        word = match.group().lower().split("'")[0]
+        groups = len(VOWELS.findall(word))
+        silent = word.endswith("e") and not word.endswith(("le", "ee")) and groups > 1
+        count += max(1, groups - silent)
+    return count
 
 
 def scrambled(texts: list[str], rng: random.Random) -> str:

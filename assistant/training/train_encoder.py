@@ -29,8 +29,8 @@ STRIDES, STRIDE_SHARES = (8, 4), (0.9, 0.1)  # blocks by which the window is mov
 class Pace:
     """How fast to learn."""
 
-    head: float = 4e-4
-    encoder: float = 4e-5
+    head: float = 8e-4
+    encoder: float = 1e-4
     warm_up: int = 100
     falling: float = 0.4  # last part of the run in which the rate falls
     batch_s: float = 40.0

@@ -11,7 +11,7 @@ from assistant.model.hearing import Hearing
 from assistant.model.hearing_files import new_hearing, save_encoder, start_from_shipped
 from assistant.model.manner import MannerConfig
 from assistant.training.augment import Wear
-from assistant.training.features import FeatureSet, HeardUtterance, hear_corpus, prepare, read_features
+from assistant.training.features import FeatureSet, HeardUtterance, hear_corpus, pace, prepare, read_features
 from assistant.training.following_codebooks import FollowingCodebooks
 from assistant.training.speech_batches import Sound, SpeechBatches, place
 from assistant.training.speech_data import CorpusAudio, make_corpus, read_corpus, trimmed
@@ -287,6 +287,13 @@ def test_what_is_prepared_tells_its_truth(corpus: Path) -> None:
     assert {one.finished for one in made} == {True, False}
     assert all(one.start < one.end < len(one.sound) for one in made)
     assert all(("intent" in one.traits) == one.finished for one in made)
+
+
+def test_pace_is_syllables_a_second() -> None:
+    text = "what is the capital of France"  # eight syllables
+    assert [pace(text, seconds) for seconds in (4.0, 2.4, 1.6)] == ["slow", "usual", "fast"]
+    assert pace("no way", 1.0) is None
+    assert pace("what is 4 times 12 minus 7", 1.0) is None
 
 
 def test_makers_helpers() -> None:

@@ -10,6 +10,7 @@ from assistant.training.texts import (
     put_aside,
     scrambled,
     spoken_form,
+    syllables,
 )
 
 
@@ -48,3 +49,9 @@ def test_scrambled_sentences_are_made_of_words() -> None:
     words = scrambled(["one two three.", "four five"], random.Random(1)).rstrip(".?").split()
     assert 2 <= len(words) <= 9
     assert set(words) <= {"one", "two", "three", "four", "five"}
+
+
+def test_syllables_are_about_right() -> None:
+    assert syllables("What is the capital of France?") == 8
+    assert syllables("a little table, please") == 6
+    assert syllables("I'm fine. 42!") == 2
