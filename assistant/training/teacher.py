@@ -154,7 +154,7 @@ def filters_at(done: Performance, samples: NDArray[np.int64], bins: int) -> Floa
     for envelope in (done.tone, done.hiss):
         then = envelope[:, low] * (1 - part) + envelope[:, high] * part
         found.append(then[below] * (1 - share) + then[below + 1] * share)
-    return np.concatenate(found).T.astype(np.float32)
+    return np.ascontiguousarray(np.concatenate(found).T, np.float32)  # files are written in memory order
 
 
 def pitch_at(f0_hz: Floats, samples: NDArray[np.int64]) -> Floats:

@@ -32,6 +32,7 @@ def performance() -> Performance:
 def test_filters_are_read_between_frames_and_bins() -> None:
     found = filters_at(performance(), np.array([0, TEACHER_HOP // 2, 3 * TEACHER_HOP, 10**6]), BINS)
     assert found.shape == (4, 2 * BINS)
+    assert found.flags.c_contiguous
     np.testing.assert_allclose(found[:, 0], [0, 0.5, 3, 7], atol=1e-5)
     np.testing.assert_allclose(found[0, :BINS], np.linspace(0, 6, BINS), atol=1e-4)
     np.testing.assert_allclose(found[:, BINS:], -found[:, :BINS])
