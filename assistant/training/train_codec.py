@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from assistant.training.features import HEARD_STRIDE
 from audiocodec.listener import Frames, Listener
 from audiocodec.mel import LogMel
 from audiocodec.numbers import CODEC_HOP_LENGTH, MEL_FRAMES_PER_CODEC_FRAME
@@ -32,7 +33,7 @@ class Pair:
 def pair(listener: Listener, pcm: NDArray[np.int16]) -> Pair:
     """Hear one utterance and keep its own mel beside what its codes stand for."""
     sound = torch.from_numpy(pcm.astype(np.float32) / 32_768)
-    frames = listener.codebooks(listener.hear_all(sound[None]))
+    frames = listener.codebooks(listener.hear_all(sound[None], HEARD_STRIDE))
     log_mel = LogMel()
     sound = nn.functional.pad(sound, (0, frames.codes.shape[1] * CODEC_HOP_LENGTH - len(sound)))
     mel, _ = log_mel(sound[None], log_mel.initial_state(1))

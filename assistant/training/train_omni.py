@@ -25,7 +25,7 @@ from audiocodec.reader import read_frames
 
 IGNORED = -100
 DROPPED, MISTAKEN = 0.04, 0.12  # of imagined words
-TURN_WEIGHT = 0.1  # of the turn head's loss against the answers'
+TURN_WEIGHT = 0.3  # of the turn head's loss against the answers'
 JUDGED_AFTER = 1  # codec frame behind the voice at which an end is judged
 
 
