@@ -41,6 +41,6 @@ def test_the_state_stays_small(hearing: Hearing) -> None:
         _, state = hearing.step(state, torch.zeros(3_840))
         if index in (55, 69):
             sizes.append(
-                [part.shape for part in (*state.listener.encoder.encoder, *state.listener.encoder.projector)]
+                [part.shape for part in (state.listener.encoder.window, *state.listener.encoder.projector)]
             )
     assert sizes[0] == sizes[1]
