@@ -94,7 +94,7 @@ def ends_right(transcriber: Transcriber, head: TurnHead, judged: list[Judged]) -
         finished = last.finished
         if len(embeddings):
             stream = closing_stream(transcriber.decoder, transcriber.chat, embeddings)
-            finished = head.judge(float(head.read(stream)), finished)
+            finished = head.judge(float(head.read(stream).detach()), finished)
         hits += (finished > 0.5) == one.made.finished
         by_sound += (last.finished > 0.5) == one.made.finished
     return hits, by_sound, len(judged)

@@ -20,6 +20,7 @@ class Limits:
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
     loops: bool = True  # False: no phrase is said a third time
+    favour: Tensor | None = None  # (vocabulary,) added to the scores before a token is chosen
 
 
 def generate(decoder: Decoder, cache: KVCache, prompt: Tensor, limits: Limits) -> Iterator[int]:
@@ -32,6 +33,7 @@ def generate(decoder: Decoder, cache: KVCache, prompt: Tensor, limits: Limits) -
     logits = decoder.prefill(cache, prompt).logits
     said: list[int] = []
     for count in range(limits.max_tokens):
+        logits = logits if limits.favour is None else logits + limits.favour
         token = sample(logits if limits.loops else without_loops(logits, said), limits.sampling, generator)
         if int(token) in limits.stop:
             return

@@ -10,6 +10,7 @@ from assistant.model.chat import ChatFormat
 from assistant.model.decoder import Decoder
 from assistant.model.generate import Limits, generate
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing, HearingState
+from assistant.model.tokenizer import Tokenizer
 from audiocodec.numbers import ENCODER_BLOCK_LENGTH, SAMPLE_RATE
 
 WRITE_DOWN = "Write down what I said."
@@ -19,6 +20,9 @@ LONGEST_S = 16.0  # an utterance is written down after it at the latest
 TOKENS_PER_RUN = 3  # a run seldom stands for more; a bound on what can be written, not a goal
 SPARE_TOKENS = 4
 SPEECH = 0.5
+NEAR_TOKENS = 6  # that a heard embedding may stand for
+FAVOUR = 3.0  # natural log by which they are likelier than all others
+MARKS = (".", ",", "?", "!", "'", "'s", "'t", "'m", "'re", "'ll", "'ve")  # not heard by themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,25 @@ def transcript_prompt(decoder: Decoder, chat: ChatFormat, audio: Tensor) -> Tens
     )
 
 
+def marks(tokenizer: Tokenizer) -> list[int]:
+    """Tokens that are written but not heard by themselves."""
+    return [tokens[0] for mark in MARKS if len(tokens := tokenizer.encode(mark)) == 1]
+
+
+def favour_heard(embedding: Tensor, heard: Tensor, also: Iterable[int]) -> Tensor:
+    """Scores (vocabulary,) to add when something is written down: to the tokens that lie nearest to each of
+    the heard embeddings (T, D), the last of which sums up, and to ``also``.
+
+    A small transformer likes to write what people usually say; this keeps it to what was said.
+    """
+    rows = torch.nn.functional.normalize(embedding.float(), dim=-1)
+    near = (heard[:-1].float() @ rows.T).topk(NEAR_TOKENS, dim=-1).indices.flatten()
+    favour = torch.zeros(len(embedding))
+    favour[near] = FAVOUR
+    favour[torch.tensor(list(also), dtype=torch.long)] = FAVOUR
+    return favour
+
+
 class Transcriber:
     """Asks the transformer to write down utterances, each in a conversation of its own."""
 
@@ -83,7 +106,9 @@ class Transcriber:
         """Write one utterance down from its embeddings (T, D), the summary last."""
         cache = self.decoder.new_cache()
         limit = TOKENS_PER_RUN * len(embeddings) + SPARE_TOKENS
-        limits = Limits(max_tokens=limit, stop=frozenset({self.chat.turn_end}), loops=False)
+        also = [self.chat.turn_end, *marks(self.chat.tokenizer)]
+        favour = favour_heard(self.hearing.embedding, embeddings, also)
+        limits = Limits(limit, frozenset({self.chat.turn_end}), loops=False, favour=favour)
         prompt = transcript_prompt(self.decoder, self.chat, between_markers(self.decoder, embeddings))
         ids = list(generate(self.decoder, cache, prompt, limits))
         return self.chat.tokenizer.decode(ids).strip()
