@@ -98,15 +98,23 @@ class Hearing(nn.Module):
         """Hear (n,) float samples in [-1, 1] at 24 kHz, any number; encodes whole blocks and
         keeps the rest.
         """
+        return self._step(state, pcm, ENCODER_BLOCK_LENGTH)
+
+    def _step(self, state: HearingState, pcm: Tensor, at_once: int) -> tuple[HeardBlock, HearingState]:
+        """See ``step``; ``at_once`` samples are encoded in one pass, a multiple of a block."""
         pcm = torch.cat([state.pcm, torch.nan_to_num(pcm.float(), posinf=1.0, neginf=-1.0).clamp(-1, 1)])
         embeddings: list[Tensor] = []
         codes: list[Tensor] = []
         speech = 0.0
-        for start in range(0, len(pcm) - ENCODER_BLOCK_LENGTH + 1, ENCODER_BLOCK_LENGTH):
-            frames, listener = self.listener(pcm[None, start : start + ENCODER_BLOCK_LENGTH], state.listener)
-            state = replace(state, listener=listener, frames=state.frames + SPEC.block_frames)
-            if state.frames <= self.listener.delay:  # the silence before the utterance
+        for part in torch.split(pcm[: len(pcm) // ENCODER_BLOCK_LENGTH * ENCODER_BLOCK_LENGTH], at_once):
+            if not len(part):
+                break
+            frames, listener = self.listener(part[None], state.listener)
+            early = min(max(0, self.listener.delay - state.frames), frames.codes.shape[1])
+            state = replace(state, listener=listener, frames=state.frames + frames.codes.shape[1])
+            if early == frames.codes.shape[1]:  # the silence before the utterance
                 continue
+            frames = frames.after(early)
             found, state = self._read(frames, state)
             embeddings += found
             codes.append(frames.codes[0])
@@ -126,7 +134,7 @@ class Hearing(nn.Module):
             return self._block([], [], state, 0.0), state
         behind = self.listener.delay * CODEC_HOP_LENGTH
         left = behind + -(len(state.pcm) + behind) % ENCODER_BLOCK_LENGTH
-        block, state = self.step(state, torch.zeros(left))
+        block, state = self._step(state, torch.zeros(left), len(state.pcm) + left)
         embeddings = list(block.embeddings)
         if state.run is not None:
             embeddings.append(self._embed(state.run))

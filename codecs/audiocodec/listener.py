@@ -57,6 +57,11 @@ class Frames:
     prosody: Tensor  # (B, T, PROSODY_WIDTH): octaves, voicing, loudness of each 20 ms
     timbre: Tensor  # (B, T, TIMBRE_WIDTH)
 
+    def after(self, count: int) -> "Frames":
+        """All but the first ``count`` frames."""
+        parts = (self.codes, self.semantic, self.prosody, self.timbre)
+        return Frames(*(part[:, count:] for part in parts))
+
 
 @dataclass(frozen=True, slots=True)
 class RawFrames:
