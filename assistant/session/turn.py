@@ -23,7 +23,7 @@ class TurnPolicy:
     speculate_ms: int = 100
     finished_ms: int = 200
     patience_ms: int = 4_000
-    threshold: float = 0.5  # of P(finished)
+    threshold: float = 0.85  # of P(finished)
     by_score: bool = True  # False: silence alone decides, after finished_ms
 
     def wait_ms(self, finished: float | None) -> int:

@@ -50,7 +50,7 @@ TABLE = [
     (
         "in doubt: answered after a while",
         "xxx" + "." * 60,
-        {9: 0.25},
+        {9: PATIENT.threshold / 2},
         [(3, START), (8, SPECULATE), (9, REOPEN), (48, END)],
     ),
     (
@@ -83,7 +83,7 @@ def test_turn_table(script: str, scores: dict[int, float], expected: list[tuple[
 
 
 def test_the_less_finished_the_longer_the_wait() -> None:
-    waits = [PATIENT.wait_ms(finished) for finished in (1.0, 0.5, 0.4, 0.2, 0.1, 0.0, None)]
+    waits = [PATIENT.wait_ms(finished) for finished in (1.0, PATIENT.threshold, 0.4, 0.2, 0.1, 0.0, None)]
     assert waits[0] == waits[1] == 200
     assert waits == sorted(waits)
     assert waits[-2] == waits[-1] == 4_000
