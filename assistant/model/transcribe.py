@@ -12,6 +12,7 @@ from assistant.model.generate import Limits, generate
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing, HearingState
 from assistant.model.tokenizer import Tokenizer
 from audiocodec.numbers import ENCODER_BLOCK_LENGTH, SAMPLE_RATE
+from audiocodec.reader import TokenReader
 
 WRITE_DOWN = "Write down what I said."
 NO_WORDS = "I couldn't hear any words."
@@ -82,16 +83,15 @@ def marks(tokenizer: Tokenizer) -> list[int]:
     return [tokens[0] for mark in MARKS if len(tokens := tokenizer.encode(mark)) == 1]
 
 
-def favour_heard(embedding: Tensor, heard: Tensor, also: Iterable[int]) -> Tensor:
-    """Scores (vocabulary,) to add when something is written down: to the tokens that lie nearest to each of
-    the heard embeddings (T, D), the last of which sums up, and to ``also``.
+def favour_heard(reader: TokenReader, vocabulary: int, heard: Tensor, also: Iterable[int]) -> Tensor:
+    """Scores (vocabulary,) to add when something is written down: to the tokens of ``reader`` that lie
+    nearest to each of the heard embeddings (T, D), the last of which sums up, and to ``also``.
 
     A small transformer likes to write what people usually say; this keeps it to what was said.
     """
-    rows = torch.nn.functional.normalize(embedding.float(), dim=-1)
-    near = (heard[:-1].float() @ rows.T).topk(NEAR_TOKENS, dim=-1).indices.flatten()
-    favour = torch.zeros(len(embedding))
-    favour[near] = FAVOUR
+    near = (heard[:-1].float() @ reader.rows.T).topk(min(NEAR_TOKENS, len(reader.rows)), dim=-1).indices
+    favour = torch.zeros(vocabulary)
+    favour[reader.tokens[near.flatten()]] = FAVOUR
     favour[torch.tensor(list(also), dtype=torch.long)] = FAVOUR
     return favour
 
@@ -107,7 +107,7 @@ class Transcriber:
         cache = self.decoder.new_cache()
         limit = TOKENS_PER_RUN * len(embeddings) + SPARE_TOKENS
         also = [self.chat.turn_end, *marks(self.chat.tokenizer)]
-        favour = favour_heard(self.hearing.embedding, embeddings, also)
+        favour = favour_heard(self.hearing.reader, len(self.hearing.embedding), embeddings, also)
         limits = Limits(limit, frozenset({self.chat.turn_end}), loops=False, favour=favour)
         prompt = transcript_prompt(self.decoder, self.chat, between_markers(self.decoder, embeddings))
         ids = list(generate(self.decoder, cache, prompt, limits))

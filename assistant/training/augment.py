@@ -99,10 +99,9 @@ def convolve(audio: Audio, response: Audio) -> Audio:
 
 @dataclass(frozen=True, slots=True)
 class Worn:
-    """An utterance as the microphone gives it, and the same one clean, with equal timing."""
+    """An utterance as the microphone gives it."""
 
     heard: Audio
-    clean: Audio
     start: int  # first sample of the voice
     end: int  # last
     factor: float  # how many times faster than it was made
@@ -153,8 +152,7 @@ class Wear:
                 np.float32
             )
         before, after = int(rng.uniform(0.0, 0.3) * SAMPLE_RATE), int(rng.uniform(*after_s) * SAMPLE_RATE)
-        clean: Audio = np.pad(voice, (before, after))
-        heard: Audio = clean
+        heard: Audio = np.pad(voice, (before, after))
         if rng.random() < 0.35 * self.strength:
             heard = convolve(heard, self.rooms[int(rng.integers(len(self.rooms)))])
         level = float(np.sqrt(np.mean(heard[before : before + len(voice)] ** 2))) + 1e-6
@@ -170,7 +168,7 @@ class Wear:
         if rng.random() < 0.06 * self.strength:
             coarse = np.round(np.sqrt(np.abs(heard)) * 40) / 40  # a companding codec of few levels
             heard = np.asarray(np.sign(heard) * coarse**2, np.float32)
-        return Worn(heard.astype(np.float32), clean, before, before + len(voice), factor)
+        return Worn(heard.astype(np.float32), before, before + len(voice), factor)
 
     def nothing(self, samples: int, rng: np.random.Generator) -> Audio:
         """Sound without a word in it: silence, noise or music at any level."""

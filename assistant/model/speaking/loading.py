@@ -40,7 +40,7 @@ def load_voice(path: Path = VOICE) -> tuple[MelHead, SourceFilterVocoder]:
     """
     if not path.is_file():
         raise WeightsError(
-            f"no voice at {path}: train one with `vivavoce train mel-head` and `vivavoce train vocoder`"
+            f"no voice at {path}: train one with `vivavoce train mel-head`, `vocoder` and `finish`"
         )
     try:
         with safe_open(path, framework="pt") as file:
