@@ -336,8 +336,7 @@ class Omni:
         prompt = transcript_prompt(decoder, self.writer.format, audio)
         limit = TOKENS_PER_RUN * len(audio) + SPARE_TOKENS
         also = [self._end, *marks(tokenizer)]
-        hearing = self._hearing()
-        favour = favour_heard(hearing.reader, len(hearing.embedding), audio[1:-1], also)
+        favour = favour_heard(self._hearing().embedding, audio[1:-1], also)
         limits = Limits(limit, frozenset({self._end}), loops=False, favour=favour)
         stream = TextStream(tokenizer)
         for token in generate(decoder, decoder.new_cache(TRANSCRIPT_SHAPE), prompt, limits):

@@ -12,7 +12,6 @@ from assistant.model.generate import Limits, generate
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing, HearingState
 from assistant.model.tokenizer import Tokenizer
 from audiocodec.numbers import ENCODER_BLOCK_LENGTH, SAMPLE_RATE
-from audiocodec.reader import TokenReader
 
 WRITE_DOWN = "Write down what I said."
 NO_WORDS = "I couldn't hear any words."
@@ -83,15 +82,17 @@ def marks(tokenizer: Tokenizer) -> list[int]:
     return [tokens[0] for mark in MARKS if len(tokens := tokenizer.encode(mark)) == 1]
 
 
-def favour_heard(reader: TokenReader, vocabulary: int, heard: Tensor, also: Iterable[int]) -> Tensor:
-    """Scores (vocabulary,) to add when something is written down: to the tokens of ``reader`` that lie
-    nearest to each of the heard embeddings (T, D), the last of which sums up, and to ``also``.
+def favour_heard(embedding: Tensor, heard: Tensor, also: Iterable[int]) -> Tensor:
+    """Scores (vocabulary,) to add when something is written down: to the tokens that lie nearest to each of
+    the heard embeddings (T, D), the last of which sums up, and to ``also``. All tokens are looked at, not
+    only those that are heard in training: the same word with a capital or without its space lies near.
 
     A small transformer likes to write what people usually say; this keeps it to what was said.
     """
-    near = (heard[:-1].float() @ reader.rows.T).topk(min(NEAR_TOKENS, len(reader.rows)), dim=-1).indices
-    favour = torch.zeros(vocabulary)
-    favour[reader.tokens[near.flatten()]] = FAVOUR
+    rows = embedding.float()
+    near = (heard[:-1].float() @ rows.T / rows.norm(dim=-1)).topk(NEAR_TOKENS, dim=-1).indices
+    favour = torch.zeros(len(rows))
+    favour[near.flatten()] = FAVOUR
     favour[torch.tensor(list(also), dtype=torch.long)] = FAVOUR
     return favour
 
@@ -107,7 +108,7 @@ class Transcriber:
         cache = self.decoder.new_cache()
         limit = TOKENS_PER_RUN * len(embeddings) + SPARE_TOKENS
         also = [self.chat.turn_end, *marks(self.chat.tokenizer)]
-        favour = favour_heard(self.hearing.reader, len(self.hearing.embedding), embeddings, also)
+        favour = favour_heard(self.hearing.embedding, embeddings, also)
         limits = Limits(limit, frozenset({self.chat.turn_end}), loops=False, favour=favour)
         prompt = transcript_prompt(self.decoder, self.chat, between_markers(self.decoder, embeddings))
         ids = list(generate(self.decoder, cache, prompt, limits))
