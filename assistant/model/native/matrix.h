@@ -24,7 +24,11 @@
 #define GROUP 32 /* columns that share a scale */
 #define BLOCKS_PER_ITEM 4
 #define WIDE (BLOCKS_PER_ITEM * LANES) /* matrix rows of an item */
-#define TALL 8                         /* activation rows that are multiplied at a time, at most */
+#if defined(__AVX512BW__)
+#define TALL 8 /* activation rows that are multiplied at a time, at most */
+#else
+#define TALL 4
+#endif
 
 typedef struct {
     const int8_t *w;       /* packed */
@@ -95,6 +99,34 @@ INLINE Floats add_scaled(Floats total, Ints sum, Floats scale, Floats offset, co
     Floats shifted = _mm512_fmadd_ps(offset, _mm512_set1_ps(by[1]), total);
     return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), factor, shifted);
 }
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+typedef struct { __m256i low, high; } Ints;
+typedef struct { __m256i low, high; } Pairs;
+typedef struct { __m256 low, high; } Floats;
+INLINE Ints zero_ints(void) { return (Ints){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+INLINE __m256i widened(const int8_t *w) { return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)w)); }
+INLINE Pairs load_pairs(const int8_t *w) { return (Pairs){widened(w), widened(w + LANES)}; }
+INLINE Ints dot(Ints sum, Pairs w, const int16_t *a) {
+    __m256i pair = _mm256_set1_epi32(*(const int32_t *)(const void *)a);
+    return (Ints){_mm256_add_epi32(sum.low, _mm256_madd_epi16(w.low, pair)),
+                  _mm256_add_epi32(sum.high, _mm256_madd_epi16(w.high, pair))};
+}
+INLINE Floats zero_floats(void) { return (Floats){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+INLINE __m256 from_halves(const uint16_t *h) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)h)); }
+INLINE Floats load_halves(const uint16_t *h) { return (Floats){from_halves(h), from_halves(h + LANES / 2)}; }
+INLINE void store_floats(float *to, Floats from) {
+    _mm256_storeu_ps(to, from.low);
+    _mm256_storeu_ps(to + LANES / 2, from.high);
+}
+INLINE __m256 add_scaled_half(__m256 total, __m256i sum, __m256 scale, __m256 offset, const float *by) {
+    __m256 factor = _mm256_mul_ps(scale, _mm256_set1_ps(by[0]));
+    __m256 shifted = _mm256_fmadd_ps(offset, _mm256_set1_ps(by[1]), total);
+    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), factor, shifted);
+}
+INLINE Floats add_scaled(Floats total, Ints sum, Floats scale, Floats offset, const float *by) {
+    return (Floats){add_scaled_half(total.low, sum.low, scale.low, offset.low, by),
+                    add_scaled_half(total.high, sum.high, scale.high, offset.high, by)};
+}
 #else
 typedef struct { int32_t v[LANES]; } Ints;
 typedef struct { int16_t v[2 * LANES]; } Pairs;
@@ -164,18 +196,18 @@ INLINE void multiply(const Matrix *m, int block, Rounded a, int row, const int B
 
 /* One item: BLOCKS_PER_ITEM blocks (fewer at the end) times all rows: out (rows, WIDE).
  *
- * The shapes are those whose sums and totals fit into 32 vector registers.
+ * The shapes are those whose sums (with AVX-512, and totals) fit into the vector registers.
  */
 static void multiply_item(const Matrix *m, int item, Rounded a, int rows, float *out) {
     int block = item * BLOCKS_PER_ITEM, left = m->rows / LANES - block;
     int blocks = left < BLOCKS_PER_ITEM ? left : BLOCKS_PER_ITEM;
     for (int row = 0, n; row < rows; row += n) {
-        n = rows - row >= 8 ? 8 : rows - row >= 4 ? 4 : rows - row >= 2 ? 2 : 1;
+        n = TALL == 8 && rows - row >= 8 ? 8 : rows - row >= 4 ? 4 : rows - row >= 2 ? 2 : 1;
         float *to = out + (size_t)row * WIDE;
         if (n == 1 && blocks == 4) multiply(m, block, a, row, 4, 1, to);
         else
             for (int b = 0; b < blocks; b++, to += LANES) {
-                if (n == 8) multiply(m, block + b, a, row, 1, 8, to);
+                if (n == TALL) multiply(m, block + b, a, row, 1, TALL, to);
                 else if (n == 4) multiply(m, block + b, a, row, 1, 4, to);
                 else if (n == 2) multiply(m, block + b, a, row, 1, 2, to);
                 else multiply(m, block + b, a, row, 1, 1, to);
