@@ -68,12 +68,14 @@ async def run(settings: "Settings") -> None:
     import sys
 
     from assistant.compose import start_engine
+    from assistant.extras import require
     from assistant.server import logs
     from assistant.server.admission import check_exposure
     from assistant.server.daemon import Daemon, listen, tls_context
 
     logs.configure()
-    # what a typing error breaks is tried before the weights are read
+    # what a typing error or a broken installation breaks is tried before the weights are read
+    require("webrtcvad")
     check_exposure(settings.server)
     tls_context(settings.server)
     listener = listen(settings.server)

@@ -68,3 +68,26 @@ def test_broken_package_is_one_line_with_the_fix(
 
 def test_what_loads_is_given() -> None:
     assert require("json").loads("1") == 1
+
+
+def test_serve_tells_at_once_that_it_cannot_hear_when_speech_ends(tmp_path: Path) -> None:
+    """Before any weights are read: not at the first conversation."""
+    (tmp_path / "webrtcvad.py").write_text("raise ModuleNotFoundError(\"No module named 'pkg_resources'\")\n")
+    code = "from assistant.cli.app import main; raise SystemExit(main())"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, "serve", "--port", "0"],
+        cwd=ROOT,
+        env={
+            "PYTHONPATH": f"{tmp_path}:{ROOT}:{ROOT / 'codecs'}",
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "webrtcvad does not load (No module named 'pkg_resources')" in done.stderr
+    assert "webrtcvad-wheels" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
