@@ -15,9 +15,12 @@ from assistant.errors import DependencyError
 from assistant.model.speaking.config import MelHeadConfig
 from assistant.model.speaking.head import MelHead
 from assistant.model.speaking.loading import load_voice, save_voice
+from assistant.model.speaking.pronouncer import Pronouncer
 from assistant.paths import RUNS, cache_dir
 from assistant.training import runs, vocoder_data, voice_data
+from assistant.training.exceptions import exceptions, said_in_sentences
 from assistant.training.hidden_states import HiddenStates
+from assistant.training.teacher import Teacher
 from assistant.training.texts import lines
 from assistant.training.train_finish import FinishPlan, FinishRecipe, lead
 from assistant.training.train_mel_head import MelHeadPlan, MelHeadRecipe
@@ -62,19 +65,27 @@ def corpus(name: str) -> Path:
     return cache_dir() / "voice" / name
 
 
-def pronunciations() -> dict[str, str]:
-    """Spelling to phonemes: misaki's American lexicon (Apache-2.0), as hibari carries it."""
-    pairs: dict[str, str] = {}
+def teacher_lexicon() -> dict[str, str | dict[str, str | None]]:
+    """Misaki's American lexicon (Apache-2.0), as hibari carries it: spelling to phonemes, or to those of each
+    part of speech.
+    """
+    words: dict[str, str | dict[str, str | None]] = {}
     try:
         assets = resources.files("hibari") / "assets"
     except ModuleNotFoundError as error:
         raise DependencyError("hibari is missing: install vivavoce[train]") from error
     for name in ("lexicon_us_silver.json.gz", "lexicon_us_gold.json.gz"):
-        for word, said in json.loads(gzip.decompress((assets / name).read_bytes())).items():
-            phonemes = said if isinstance(said, str) else said.get("DEFAULT")
-            if phonemes:
-                pairs[word] = phonemes
-    return pairs
+        words |= json.loads(gzip.decompress((assets / name).read_bytes()))
+    return words
+
+
+def pronunciations() -> dict[str, str]:
+    """Spelling to phonemes, for words of several the usual ones."""
+    usual = {
+        word: said if isinstance(said, str) else said.get("DEFAULT")
+        for word, said in teacher_lexicon().items()
+    }
+    return {word: phonemes for word, phonemes in usual.items() if phonemes}
 
 
 def rare_words() -> list[str]:
@@ -149,11 +160,29 @@ def train_finish(run: str, steps: int, critics_from: int, shipped: bool, machine
     runs.train(RUNS / run, recipe, runs.Plan(steps))
 
 
+def made_exceptions(pronouncer: Pronouncer) -> dict[str, tuple[int, ...]]:
+    """The words that a pronouncer is not left to guess, by the teacher's reading of the training sentences
+    and by its lexicon.
+    """
+    teacher = Teacher()
+    texts = [line.text for line in lines(test=False)]
+    seen = said_in_sentences(texts, lambda sentence: " ".join(teacher.phonemes(sentence)))
+    several = {word.lower() for word, said in teacher_lexicon().items() if not isinstance(said, str)}
+    made = exceptions(lexicon(pronunciations()), seen, pronouncer)
+    return {word: phones for word, phones in made.items() if word not in several}
+
+
 def write_weights(out: Path, run: str, shipped: bool) -> str:
-    """Write the voice that a run of the finish ended with and say what is in it."""
+    """Write the voice that a run of the finish ended with and say what is in it.
+
+    ``shipped`` takes what the run did not train from the shipped voice: all, where there is no run.
+    """
     head, vocoder = first_voice(shipped)
-    runs.load_module(RUNS / run, "average_frames", head.frames)
-    steps = runs.load_module(RUNS / run, "average_vocoder", vocoder)
+    steps = 0
+    if not shipped or (RUNS / run).exists():
+        runs.load_module(RUNS / run, "average_frames", head.frames)
+        steps = runs.load_module(RUNS / run, "average_vocoder", vocoder)
+    head.pronouncer.exceptions = made_exceptions(head.pronouncer)
     save_voice(out, head, vocoder)
     sum_hex = hashlib.sha256(out.read_bytes()).hexdigest()
     about = MANIFEST.format(name=out.stem, file=out.name, size=out.stat().st_size, sha256=sum_hex)

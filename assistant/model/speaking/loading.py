@@ -11,6 +11,7 @@ from torch import Tensor
 
 from assistant.errors import WeightsError
 from assistant.model.speaking.config import MelHeadConfig
+from assistant.model.speaking.exceptions import packed, unpacked
 from assistant.model.speaking.head import MelHead
 from assistant.model.speaking.speaker import Speaker
 from assistant.paths import WEIGHTS
@@ -21,9 +22,10 @@ KIND = "viva-voice/1"
 
 
 def save_voice(path: Path, head: MelHead, vocoder: SourceFilterVocoder) -> None:
-    """Write both nets in half precision."""
+    """Write both nets in half precision, and the pronouncer's exceptions."""
     tensors = {f"head.{name}": value.half() for name, value in head.state_dict().items()}
     tensors |= {f"vocoder.{name}": value.half() for name, value in vocoder.state_dict().items()}
+    tensors["exceptions"] = packed(head.pronouncer.exceptions)
     sizes = {"head": asdict(head.config), "vocoder": asdict(vocoder.config)}
     save_file(
         {name: value.contiguous() for name, value in tensors.items()},
@@ -45,7 +47,7 @@ def load_voice(path: Path = VOICE) -> tuple[MelHead, SourceFilterVocoder]:
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  # no dict
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
     except SafetensorError as error:
         raise WeightsError(f"{path} is damaged or cut short ({error}); fetch it again") from error
     if about.get("kind") != KIND:
@@ -61,6 +63,7 @@ def load_voice(path: Path = VOICE) -> tuple[MelHead, SourceFilterVocoder]:
                 name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)
             }
             module.load_state_dict(own)
+        head.pronouncer.exceptions = unpacked(tensors["exceptions"]) if "exceptions" in tensors else {}
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).replace("\n", " ")
         raise WeightsError(f"{path} does not fit its own sizes: {reason}") from error

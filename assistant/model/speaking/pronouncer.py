@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from assistant.model.speaking.config import MelHeadConfig
+from assistant.model.speaking.exceptions import Said
 from assistant.model.speaking.layers import TokenState, WindowBlock
 from assistant.model.speaking.units import N_PHONES, PAD
 
@@ -60,6 +61,7 @@ class Pronouncer(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width)
         self.leave = nn.Linear(config.width, PLACES * N_PHONES)
+        self.exceptions: Said = {}
 
     def forward(self, spelled: Spelling, capitals: Tensor, states: Tensor | None) -> Tensor:
         """Score the phones of every place.
@@ -83,6 +85,14 @@ class Pronouncer(nn.Module):
         closed = torch.full_like(scores[:1, :1, :1], -20.0)
         closed[..., PAD] = 0
         return torch.where(outside, closed, scores).flatten(1, 2)
+
+    def say(self, before: str, word: str, after: str, capital: bool, state: Tensor) -> tuple[int, ...]:
+        """Give the phones of one word of a stream, as unit ids; ``state`` (2 * D,) is its last token's."""
+        listed = self.exceptions.get(word)
+        if listed:
+            return listed
+        spelled = spelling([(before, word, after)])
+        return tuple(self.pronounce(spelled, torch.tensor([int(capital)]), state[None])[0])
 
     def pronounce(self, spelled: Spelling, capitals: Tensor, states: Tensor | None) -> list[list[int]]:
         """Give the phones of every word, as unit ids."""

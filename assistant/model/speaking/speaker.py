@@ -16,7 +16,7 @@ from assistant.model.speaking.config import STYLES
 from assistant.model.speaking.frames import FrameState, places, stretch
 from assistant.model.speaking.head import MelHead
 from assistant.model.speaking.normalize import ReaderState, Word, read
-from assistant.model.speaking.pronouncer import LONGEST_WORD, spelling
+from assistant.model.speaking.pronouncer import LONGEST_WORD
 from assistant.model.speaking.prosody import windows
 from assistant.model.speaking.units import START, unit_ids
 from audiocodec.mel import SILENCE
@@ -194,9 +194,8 @@ class Speaker:
         return pieces, state
 
     def _pronounce(self, before: str, known: Known, after: str) -> tuple[int, ...]:
-        spelled = spelling([(before, known.word.text, after)])
-        capital = torch.tensor([int(known.word.capital)])
-        return tuple(self.head.pronouncer.pronounce(spelled, capital, known.state[None])[0])
+        word = known.word
+        return self.head.pronouncer.say(before, word.text, after, word.capital, known.state)
 
     def _word(self, state: SpeakerState) -> tuple[Piece, SpeakerState]:
         """Speak the first waiting word."""
