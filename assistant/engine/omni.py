@@ -21,8 +21,7 @@ from assistant.model.transcribe import (
     SPARE_TOKENS,
     TOKENS_PER_RUN,
     between_markers,
-    favour_heard,
-    marks,
+    heard_words,
     transcript_prompt,
 )
 from assistant.model.turn_head import TurnHead
@@ -335,9 +334,8 @@ class Omni:
         decoder, tokenizer = self.parts.decoder, self.parts.tokenizer
         prompt = transcript_prompt(decoder, self.writer.format, audio)
         limit = TOKENS_PER_RUN * len(audio) + SPARE_TOKENS
-        also = [self._end, *marks(tokenizer)]
-        favour = favour_heard(self._hearing().embedding, audio[1:-1], also)
-        limits = Limits(limit, frozenset({self._end}), loops=False, favour=favour)
+        guide = heard_words(tokenizer, self._hearing().embedding, audio[1:-1], self._end)
+        limits = Limits(limit, frozenset({self._end}), guide=guide)
         stream = TextStream(tokenizer)
         for token in generate(decoder, decoder.new_cache(TRANSCRIPT_SHAPE), prompt, limits):
             yield stream.push([token])

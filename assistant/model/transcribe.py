@@ -9,6 +9,7 @@ from torch import Tensor
 from assistant.model.chat import ChatFormat
 from assistant.model.decoder import Decoder
 from assistant.model.generate import Limits, generate
+from assistant.model.heard_words import HeardWords
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing, HearingState
 from assistant.model.tokenizer import Tokenizer
 from audiocodec.numbers import ENCODER_BLOCK_LENGTH, SAMPLE_RATE
@@ -20,9 +21,7 @@ LONGEST_S = 16.0  # an utterance is written down after it at the latest
 TOKENS_PER_RUN = 3  # a run seldom stands for more; a bound on what can be written, not a goal
 SPARE_TOKENS = 4
 SPEECH = 0.5
-NEAR_TOKENS = 6  # that a heard embedding may stand for
-FAVOUR = 3.0  # natural log by which they are likelier than all others
-MARKS = (".", ",", "?", "!", "'", "'s", "'t", "'m", "'re", "'ll", "'ve")  # not heard by themselves
+MARKS = (".", ",", "?", "!")  # not heard by themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +81,9 @@ def marks(tokenizer: Tokenizer) -> list[int]:
     return [tokens[0] for mark in MARKS if len(tokens := tokenizer.encode(mark)) == 1]
 
 
-def favour_heard(embedding: Tensor, heard: Tensor, also: Iterable[int]) -> Tensor:
-    """Scores (vocabulary,) to add when something is written down: to the tokens that lie nearest to each of
-    the heard embeddings (T, D), the last of which sums up, and to ``also``. All tokens are looked at, not
-    only those that are heard in training: the same word with a capital or without its space lies near.
-
-    A small transformer likes to write what people usually say; this keeps it to what was said.
-    """
-    rows = embedding.float()
-    near = (heard[:-1].float() @ rows.T / rows.norm(dim=-1)).topk(NEAR_TOKENS, dim=-1).indices
-    favour = torch.zeros(len(rows))
-    favour[near.flatten()] = FAVOUR
-    favour[torch.tensor(list(also), dtype=torch.long)] = FAVOUR
-    return favour
+def heard_words(tokenizer: Tokenizer, embedding: Tensor, heard: Tensor, end: int) -> HeardWords:
+    """What keeps a transcript to the heard embeddings (T, D), the last of which sums up."""
+    return HeardWords(embedding, heard[:-1], marks(tokenizer), end)
 
 
 class Transcriber:
@@ -107,9 +96,9 @@ class Transcriber:
         """Write one utterance down from its embeddings (T, D), the summary last."""
         cache = self.decoder.new_cache()
         limit = TOKENS_PER_RUN * len(embeddings) + SPARE_TOKENS
-        also = [self.chat.turn_end, *marks(self.chat.tokenizer)]
-        favour = favour_heard(self.hearing.embedding, embeddings, also)
-        limits = Limits(limit, frozenset({self.chat.turn_end}), loops=False, favour=favour)
+        end = self.chat.turn_end
+        guide = heard_words(self.chat.tokenizer, self.hearing.embedding, embeddings, end)
+        limits = Limits(limit, frozenset({end}), guide=guide)
         prompt = transcript_prompt(self.decoder, self.chat, between_markers(self.decoder, embeddings))
         ids = list(generate(self.decoder, cache, prompt, limits))
         return self.chat.tokenizer.decode(ids).strip()

@@ -8,7 +8,7 @@ import torch
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
 from assistant.model.hearing_files import new_hearing
 from assistant.model.manner import MannerConfig
-from assistant.model.transcribe import LONGEST_S, between_markers, favour_heard, transcript_prompt, utterances
+from assistant.model.transcribe import LONGEST_S, between_markers, transcript_prompt, utterances
 from audiocodec.encoder import EncoderConfig
 from audiocodec.numbers import SAMPLE_RATE
 
@@ -114,12 +114,3 @@ def empty() -> Iterator[torch.Tensor]:
 
 def test_an_empty_piece_is_nothing(hearing: Hearing) -> None:
     assert list(utterances(hearing, empty())) == []
-
-
-def test_what_was_heard_is_favoured() -> None:
-    rows = torch.eye(12) * torch.arange(1, 13)[:, None]  # a token's length does not matter
-    heard = torch.stack([rows[3] + rows[4], rows[0], torch.ones(12)])
-    favour = favour_heard(rows, heard, [11])
-    assert {0, 3, 4, 11} <= set(torch.nonzero(favour).flatten().tolist())
-    assert favour[3] == favour[11] > 0
-    assert not favour_heard(rows, heard[-1:], []).any()  # nothing but the sum of how it was said
