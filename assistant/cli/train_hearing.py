@@ -62,16 +62,16 @@ def hear(
         print(f"{maker}: {count} utterances", flush=True)
 
 
-def codebooks(threads: Threads = 0) -> None:
+def codebooks(shipped: Shipped = False, threads: Threads = 0) -> None:
     """Fit the codec's codebooks on heard frames."""
     from assistant.training.hearing_recipes import fit_and_keep
 
     set_threads(threads)
-    for name, left in fit_and_keep().items():
+    for name, left in fit_and_keep(shipped).items():
         print(f"{name}: variance left over {', '.join(f'{part:.3f}' for part in left)}")
 
 
-def manner(steps: Steps = 800, threads: Threads = 0) -> None:
+def manner(steps: Steps = 800, shipped: Shipped = False, threads: Threads = 0) -> None:
     """Train the judge of manner and of the end of a turn."""
     from assistant.paths import RUNS
     from assistant.training.hearing_recipes import (
@@ -83,7 +83,7 @@ def manner(steps: Steps = 800, threads: Threads = 0) -> None:
     from assistant.training.runs import Plan, train
 
     set_threads(threads)
-    train(RUNS / MANNER_RUN, manner_recipe(with_codebooks(read_language()), steps), Plan(steps))
+    train(RUNS / MANNER_RUN, manner_recipe(with_codebooks(read_language()), steps, shipped), Plan(steps))
 
 
 def codec(steps: Steps = 1_000, threads: Threads = 0) -> None:

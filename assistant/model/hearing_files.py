@@ -140,14 +140,14 @@ def load_decoder(path: Path) -> MelDecoder:
     return decoder.eval()
 
 
-def load_codebooks(path: Path, listener: Listener) -> None:
-    """Read only the codebooks into a listener.
+def load_parts(path: Path, parts: dict[str, nn.Module]) -> None:
+    """Read only some parts of a file, by the names that they were saved under.
 
     Raises:
         WeightsError: the file is missing, damaged or does not fit.
     """
     try:
-        _fill({"codebooks": listener.codebooks}, _read(path)[0])
+        _fill(parts, _read(path)[0])
     except RuntimeError as error:
         raise WeightsError(f"{path} does not fit: {error}") from error
 

@@ -17,10 +17,10 @@ from assistant.model.hearing_files import (
     DECODER_FILE,
     ENCODER_FILE,
     load_adapter,
-    load_codebooks,
     load_decoder,
     load_hearing,
     load_listener,
+    load_parts,
     new_hearing,
 )
 from assistant.model.loading import backbone_from_gguf
@@ -91,6 +91,6 @@ def load_codec(folder: Path | None = None) -> VivaCodec[VocoderState]:
     folder = folder or store.path(HEARING, DECODER_FILE).parent
     file = GGUFFile(store.path(*BACKBONE))
     listener, _ = load_listener(folder / ENCODER_FILE, file.tensor("token_embd.weight").float())
-    load_codebooks(folder / CODEBOOKS_FILE, listener)
+    load_parts(folder / CODEBOOKS_FILE, {"codebooks": listener.codebooks})
     _, vocoder = load_voice()
     return VivaCodec(listener.eval(), load_decoder(folder / DECODER_FILE), vocoder)

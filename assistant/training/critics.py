@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
+from assistant.training.precision import mixed
+
 SPECTRA = ((1024, 240), (512, 120), (240, 60))  # length and hop
 PERIODS = (2, 3, 5, 7)
 WIDTH = 24
@@ -84,7 +86,7 @@ class Critics(nn.Module):
     def forward(self, pcm: Tensor, rng: random.Random) -> list[list[Tensor]]:
         """Give the features of the critics that the generator draws."""
         chosen = (rng.choice(list(self.spectra)), rng.choice(list(self.periods)))
-        with torch.autocast(pcm.device.type, torch.bfloat16):
+        with mixed(pcm.device.type):
             return [critic(pcm) for critic in chosen]
 
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from assistant.training.augment import Audio, Wear
+from assistant.training.precision import mixed
 from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus, shard_paths, trimmed
 from assistant.training.texts import syllables
 from assistant.training.voices import whispered
@@ -168,7 +169,7 @@ def hear_corpus(
 
 def hear_whole(listener: Listener, sound: Audio) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
     """Hear one sound in one pass: its frames in half precision, and its prosody."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed("cpu"):
         raw = listener.hear_all(torch.from_numpy(sound)[None], HEARD_STRIDE)
     return (raw.semantic[0].half(), raw.prosody[0].half(), raw.timbre[0].half()), raw.prosody[0].float()
 

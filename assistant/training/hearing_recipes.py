@@ -24,6 +24,7 @@ from assistant.model.hearing_files import (
     ENCODER_FILE,
     load_adapter,
     load_listener,
+    load_parts,
     new_hearing,
     save_adapter,
     save_codes,
@@ -41,6 +42,7 @@ from assistant.training.following_codebooks import FollowingCodebooks
 from assistant.training.local_manifests import HEARING, OMNI, write_manifest
 from assistant.training.lora import Adapted
 from assistant.training.piper import Piper
+from assistant.training.precision import working_dtype
 from assistant.training.runs import load_module
 from assistant.training.speech_batches import Sound, SpeechBatches
 from assistant.training.speech_data import CorpusAudio, Utterance, make_corpus, read_corpus
@@ -258,8 +260,10 @@ def with_codebooks(language: Language) -> Hearing:
     return hearing
 
 
-def manner_recipe(hearing: Hearing, steps: int) -> MannerRecipe:
-    """The manner net's training on what the codes stand for."""
+def manner_recipe(hearing: Hearing, steps: int, shipped: bool = False) -> MannerRecipe:
+    """The manner net's training on what the codes stand for, begun anew or where the shipped net ended."""
+    if shipped:
+        load_parts(WEIGHTS / CODEBOOKS_FILE, {"manner": hearing.manner})
     features, blanks = through_codebooks(hearing.listener.codebooks, hearing.reader, heard_features())
     return MannerRecipe(hearing.manner.train(), features, blanks, steps)
 
@@ -278,7 +282,7 @@ def omni_recipe(
         load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
         features, _ = through_codebooks(hearing.listener.codebooks, hearing.reader, heard_features())
     hearing.manner.eval().requires_grad_(False)
-    backbone = load_backbone(store.path(*BACKBONE), torch.bfloat16)
+    backbone = load_backbone(store.path(*BACKBONE), working_dtype("cpu"))
     speech = Speech(ChatFormat(language.tokenizer), row_reader(language), language.names)
     recipe = OmniRecipe(backbone, hearing, features, speech, pace)
     if shipped:
@@ -286,15 +290,19 @@ def omni_recipe(
     return recipe
 
 
-def fit_and_keep() -> dict[str, list[float]]:
+def fit_and_keep(shipped: bool = False) -> dict[str, list[float]]:
     """Fit codebooks on all heard frames, take the semantic ones from the encoder's run, and keep
-    all with the runs.
+    all with the runs. ``shipped`` keeps all others as they are shipped: no encoder changes what they name.
     """
     books = trained_encoder(read_language()).listener.codebooks
     semantic = FollowingCodebooks(SEMANTIC_BOOKS, BOOK_SIZE, books.semantic.codebooks.shape[-1])
     load_module(RUNS / ENCODER_RUN, "books", semantic)
+    left: dict[str, list[float]] = {}
+    if shipped:
+        load_parts(WEIGHTS / CODEBOOKS_FILE, {"codebooks": books})
+    else:
+        left = fit_codebooks(books, heard_features())
     books.semantic.codebooks.copy_(semantic.codebooks)
-    left = fit_codebooks(books, heard_features())
     codes_path().parent.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous() for name, value in books.state_dict().items()}, codes_path())
     return left
@@ -313,7 +321,7 @@ def trained_hearing(language: Language, joint: bool = True) -> tuple[Hearing, Tu
 
 def trained_adapter(pace: OmniPace) -> Adapter:
     """The adapter of the last joint run."""
-    backbone = load_backbone(store.path(*BACKBONE), torch.bfloat16)
+    backbone = load_backbone(store.path(*BACKBONE), working_dtype("cpu"))
     adapted = Adapted(backbone, pace.rank, (AUDIO_OPEN, AUDIO_CLOSE), pace.first)
     load_module(RUNS / OMNI_RUN, "adapted", adapted)
     return adapted.adapter()

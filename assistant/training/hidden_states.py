@@ -10,6 +10,7 @@ from assistant.model.backbone import Backbone
 from assistant.model.loading import load_backbone
 from assistant.model.speaking.normalize import Word
 from assistant.model.tokenizer import Tokenizer, tokenizer_from_gguf
+from assistant.training.precision import working_dtype
 from assistant.weights.gguf import GGUFFile
 
 SYSTEMS = (
@@ -25,7 +26,7 @@ class HiddenStates:
 
     def __init__(self, path: Path, layer: int) -> None:
         self.tokenizer: Tokenizer = tokenizer_from_gguf(GGUFFile(path).metadata)
-        self.model: Backbone = load_backbone(path, torch.bfloat16)
+        self.model: Backbone = load_backbone(path, working_dtype("cpu"))
         del self.model.blocks[layer:]
         self.layer = layer
 

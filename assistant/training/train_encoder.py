@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from assistant.training.following_codebooks import FollowingCodebooks
+from assistant.training.precision import mixed
 from assistant.training.speech_batches import Batch, SpeechBatches
 from audiocodec.encoder import Encoder
 from audiocodec.numbers import ENCODER_BLOCK_FRAMES
@@ -132,7 +133,7 @@ class EncoderRecipe:
             group["lr"] = group["base"] * rate
         keep, index = rows_to_keep(batch, len(self.reader.rows), rng, pace)
         delay, frames = ahead * ENCODER_BLOCK_FRAMES, batch.placed.shape[1]
-        with torch.autocast(batch.mel.device.type, torch.bfloat16):
+        with mixed(batch.mel.device.type):
             state = self.encoder.initial_state(len(batch.mel))
             projected = self.encoder(batch.mel, state, stride)[1][:, delay : delay + frames]
         projected, figures, loss = projected.float(), {}, projected.new_zeros((), dtype=torch.float32)
@@ -144,7 +145,7 @@ class EncoderRecipe:
             loss = loss + pace.commitment * away
             figures["away"] = float(away.detach() / projected.detach()[real].var())
             projected = projected + (coded - projected).detach()
-        with torch.autocast(batch.mel.device.type, torch.bfloat16):
+        with mixed(batch.mel.device.type):
             logits = self.reader(projected, keep)
         words = ctc(logits, batch, index)
         figures["ctc"] = float(words.detach())
@@ -160,7 +161,7 @@ class EncoderRecipe:
     @torch.no_grad()
     def blank(self, frames: Tensor) -> Tensor:
         """Probability (B, T) that each of (B, T, D) frames says nothing new."""
-        with torch.autocast(frames.device.type, torch.bfloat16):
+        with mixed(frames.device.type):
             scores: Tensor = self.reader(frames)
         return scores.float().softmax(dim=-1)[..., 0]
 

@@ -22,6 +22,7 @@ from assistant.model.speaking.frames import places, stretch
 from assistant.model.speaking.head import MelHead
 from assistant.training import runs
 from assistant.training.critics import Critics, critic_loss, fooling_loss
+from assistant.training.precision import mixed
 from assistant.training.train_mel_head import frame_difference, unit_energy
 from assistant.training.train_vocoder import SpectralLoss, pitch_loss
 from assistant.training.voice_batches import Batch, Example, lay_out
@@ -183,7 +184,7 @@ class FinishRecipe:
         part; ``own``: from the sound's own mel.
         """
         count = len(clip.f0_hz)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed("cpu"):
             mel = clip.mel
             if not own:
                 state = self.frames.initial_state(count).mel

@@ -16,6 +16,7 @@ from assistant.model.speaking.frames import places, stretch
 from assistant.model.speaking.head import MelHead
 from assistant.model.speaking.pronouncer import spelling
 from assistant.training import runs
+from assistant.training.precision import mixed
 from assistant.training.voice_batches import Batch, Entry, Example, draw, lay_out
 from audiocodec.source import LOWEST_HZ
 from audiocodec.vocoder import PITCH_REFERENCE_HZ
@@ -160,7 +161,7 @@ class MelHeadRecipe:
         rng = runs.seed_step(plan.seed, number)
         batch = lay_out(draw(self.examples, plan.batch, plan.seed, number))
         dropped(batch, plan)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed(self.device.type):
             losses = self.losses(self.head, batch)
             if plan.lexicon_batch:
                 losses["phones"] = self.words_in_sentences(self.head, batch)

@@ -252,7 +252,7 @@ class OmniRecipe:
             x = x.masked_scatter(
                 (tokens == -1)[..., None], torch.cat([self.embed(runs) for _, _, runs in heard])
             )
-        x = x.to(torch.bfloat16)
+        x = x.to(self.backbone.embedding.weight.dtype)
         states = self.backbone(x if deep else x.detach(), keep=keep, layer=self.backbone.config.layers)
         wanted = targets != IGNORED
         logits = self.backbone.logits(states.last[wanted])

@@ -20,6 +20,7 @@ from torch.optim import AdamW, Optimizer
 from assistant.errors import WeightsError
 from assistant.training import runs
 from assistant.training.critics import Critics, critic_loss, fooling_loss
+from assistant.training.precision import mixed
 from audiocodec.mel import LogMel
 from audiocodec.numbers import MEL_HOP_LENGTH
 from audiocodec.source import LOWEST_HZ
@@ -129,7 +130,7 @@ class VocoderRecipe:
         pcm = clip.pcm.to(self.device)
         with torch.no_grad():
             mel, _ = self.loss.mel(pcm, self.loss.mel.initial_state(len(pcm)))
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed(self.device.type):
             state = self.vocoder.initial_state(len(pcm), seed)
             voiced, _ = self.vocoder(mel, state, clip.f0_hz.to(self.device))
         made = voiced.pcm[:, (CONTEXT + VOCODER_DELAY) * MEL_HOP_LENGTH :]
