@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
+from audiocodec.narrow import NarrowLinear
 from audiocodec.numbers import ENCODER_BLOCK_FRAMES, LISTEN_N_MELS, exact_div
 
 ENCODER_FRAMES_PER_CODEC_FRAME = 4  # 50 Hz in the encoder, 12.5 Hz out of the projector
@@ -71,14 +72,14 @@ class WindowLayer(nn.Module):
         self.up = nn.Linear(width, feed_forward)
         self.down = nn.Linear(feed_forward, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) in and out."""
+    def forward(self, x: Tensor, given: slice = slice(None)) -> Tensor:
+        """(B, T, C) in, of which the frames ``given`` come out."""
         y = self.attention_norm(x)
         query, key, value = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for part in (self.query(y), self.key(y), self.value(y))
+            for part in (self.query(y[:, given]), self.key(y), self.value(y))
         )
-        x = x + self.out(attend(query, key, value).transpose(1, 2).flatten(2))
+        x = x[:, given] + self.out(attend(query, key, value).transpose(1, 2).flatten(2))
         out: Tensor = x + self.down(nn.functional.gelu(self.up(self.feed_forward_norm(x))))
         return out
 
@@ -102,10 +103,10 @@ class BlockAttention(nn.Module):
     def __init__(self, width: int, heads: int, block: int, past_blocks: int) -> None:
         super().__init__()
         self.heads, self.block, self.past = heads, block, past_blocks * block
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width, bias=False)
-        self.value = nn.Linear(width, width)
-        self.out = nn.Linear(width, width)
+        self.query = NarrowLinear(width, width)
+        self.key = NarrowLinear(width, width, bias=False)
+        self.value = NarrowLinear(width, width)
+        self.out = NarrowLinear(width, width)
         self.distance_bias = nn.Parameter(torch.zeros(heads, block - 1 + NEAR + FAR_BUCKETS))
 
     def bias(self, queries: int, past: int) -> Tensor:
@@ -148,8 +149,8 @@ class Layer(nn.Module):
         self.attention_norm = nn.LayerNorm(width)
         self.attention = BlockAttention(width, heads, block, past_blocks)
         self.feed_forward_norm = nn.LayerNorm(width)
-        self.up = nn.Linear(width, feed_forward)
-        self.down = nn.Linear(feed_forward, width)
+        self.up = NarrowLinear(width, feed_forward)
+        self.down = NarrowLinear(feed_forward, width)
 
     def forward(self, x: Tensor, past: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, C) in and out, with the layer's new memory."""
@@ -204,7 +205,7 @@ class Encoder(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width)
         self.stack_norm = nn.LayerNorm(config.width * ENCODER_FRAMES_PER_CODEC_FRAME)
-        self.widen = nn.Linear(config.width * ENCODER_FRAMES_PER_CODEC_FRAME, config.projector_width)
+        self.widen = NarrowLinear(config.width * ENCODER_FRAMES_PER_CODEC_FRAME, config.projector_width)
         self.mix = nn.Conv1d(config.projector_width, config.projector_width, 5, groups=config.projector_width)
         self.projector = Stack(
             config.projector_layers,
@@ -215,7 +216,7 @@ class Encoder(nn.Module):
             config.past_blocks,
         )
         self.projector_norm = nn.LayerNorm(config.projector_width)
-        self.project = nn.Linear(config.projector_width, config.model_width)
+        self.project = NarrowLinear(config.projector_width, config.model_width)
 
     def initial_state(self, batch: int) -> EncoderState:
         """Silence before the stream."""
@@ -272,8 +273,9 @@ class Encoder(nn.Module):
         windows = frames.unfold(1, BLOCK_STEPS * config.window_blocks, BLOCK_STEPS)
         windows = windows[:, stride - 1 :: stride].transpose(2, 3)  # (B, n / stride, window, C)
         x = windows.flatten(0, 1) + self.positions
-        for layer in self.layers:
-            x = layer(x)
         end = BLOCK_STEPS * (config.window_blocks - config.ahead_blocks)
-        given = x[:, end - BLOCK_STEPS * stride : end]
-        return given.reshape(len(frames), -1, config.width)
+        *lower, last = self.layers
+        for layer in lower:
+            x = layer(x)
+        x = last(x, slice(end - BLOCK_STEPS * stride, end))
+        return x.reshape(len(frames), -1, config.width)
