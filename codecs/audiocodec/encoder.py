@@ -277,5 +277,5 @@ class Encoder(nn.Module):
         *lower, last = self.layers
         for layer in lower:
             x = layer(x)
-        x = last(x, slice(end - BLOCK_STEPS * stride, end))
-        return x.reshape(len(frames), -1, config.width)
+        given: Tensor = last(x, slice(end - BLOCK_STEPS * stride, end))
+        return given.reshape(len(frames), -1, config.width)
