@@ -30,7 +30,7 @@ class HeardWords:
         need no run, ``end`` ends the transcript.
         """
         rows = embedding.float()
-        likeness = normalize(heard.float(), dim=-1) @ normalize(rows, dim=-1).T
+        likeness = normalize(heard.float(), dim=-1) @ rows.T / rows.norm(dim=-1)  # without a copy of all rows
         near: Tensor = torch.unique(likeness.topk(NEAR_TOKENS, dim=-1).indices)
         scores = (SHARPNESS * likeness).log_softmax(dim=-1)
         self.tokens, self.scores = near, scores[:, near]  # (C,), (T, C)
