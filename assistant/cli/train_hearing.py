@@ -18,6 +18,7 @@ def add(group: typer.Typer) -> None:
     group.command()(manner)
     group.command()(codec)
     group.command()(omni)
+    group.command()(turns)
     group.command("hearing-weights")(hearing_weights)
 
 
@@ -51,6 +52,10 @@ def encoder(
 def hear(
     kokoro: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 2_000,
     hibari: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 6_000,
+    shipped: Annotated[bool, typer.Option("--shipped", help="Hear with the shipped encoder.")] = False,
+    newest: Annotated[
+        bool, typer.Option("--newest", help="Take the last utterances, not the first.")
+    ] = False,
     threads: Threads = 0,
 ) -> None:
     """Let the encoder hear training speech once and keep its frames."""
@@ -58,7 +63,8 @@ def hear(
     from assistant.training.hearing_recipes import read_language
 
     set_threads(threads)
-    for maker, count in hear_corpora(read_language(), {"kokoro": kokoro, "hibari": hibari}):
+    utterances = {"kokoro": kokoro, "hibari": hibari}
+    for maker, count in hear_corpora(read_language(), utterances, shipped, newest):
         print(f"{maker}: {count} utterances", flush=True)
 
 
@@ -113,11 +119,31 @@ def omni(
     train(RUNS / OMNI_RUN, recipe, Plan(steps))
 
 
-def hearing_weights() -> None:
+def turns(
+    steps: Steps = 1_500,
+    imagined: Annotated[int, typer.Option(help="Sentences that are only imagined, not heard.")] = 12_000,
+    threads: Threads = 0,
+) -> None:
+    """Train the judge of whether the words are over, on the shipped transformer and what was heard."""
+    from assistant.paths import RUNS
+    from assistant.training.hearing_recipes import read_language
+    from assistant.training.runs import Plan, train
+    from assistant.training.turn_recipes import TURNS_RUN, turn_recipe
+
+    set_threads(threads)
+    train(RUNS / TURNS_RUN, turn_recipe(read_language(), steps, imagined), Plan(steps))
+
+
+def hearing_weights(
+    only_turns: Annotated[
+        bool, typer.Option("--only-turns", help="Write the turn head alone; all else stays as shipped.")
+    ] = False,
+) -> None:
     """Write the weights of the last runs into the project's weights folder."""
     from assistant.training.hearing_recipes import write_weights
+    from assistant.training.turn_recipes import write_turn_head
 
-    for path in write_weights():
+    for path in write_turn_head() if only_turns else write_weights():
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
 
 

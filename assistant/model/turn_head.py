@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SURE = 1e-4  # probabilities nearer to 0 or 1 count as this near
+HIDDEN = 64
 
 
 class TurnHead(nn.Module):
@@ -16,12 +17,13 @@ class TurnHead(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.words = nn.Linear(width, 1)
+        self.enter, self.leave = nn.Linear(width, HIDDEN), nn.Linear(HIDDEN, 1)
         self.weights = nn.Parameter(torch.tensor([0.5, 0.5, 0.0]))  # of the words, of the manner, bias
 
     def read(self, stream: Tensor) -> Tensor:
         """Logits (...) of the words alone, from the stream (..., D) after the last layer."""
-        logits: Tensor = self.words(functional.rms_norm(stream, stream.shape[-1:])).squeeze(-1)
+        hidden = functional.silu(self.enter(functional.rms_norm(stream, stream.shape[-1:])))
+        logits: Tensor = self.leave(hidden).squeeze(-1)
         return logits
 
     def join(self, words: Tensor, manner: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 The order: speech (made once), encoder, heard frames, codebooks and manner, joint training, files.
 """
 
+import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -63,6 +64,7 @@ BACKBONE = ("smollm2-135m-instruct", "model.gguf")
 SHARES = {"kokoro": 0.5, "hibari": 0.4, "old": 0.1}  # how often each corpus is drawn
 ENCODER_RUN, CODES_RUN, MANNER_RUN = "hearing-encoder", "hearing-codes", "hearing-manner"
 CODEC_RUN, OMNI_RUN = "hearing-codec", "omni"
+HEARD_WEAR = 0.6  # strength
 FIT_FRAMES = 160_000  # codec frames that codebooks are fitted on
 
 
@@ -162,21 +164,24 @@ def encoder_recipe(language: Language, pace: Pace, shipped: bool = False) -> Enc
     return EncoderRecipe(hearing.listener.encoder, hearing.reader, books, speech_batches(language), pace)
 
 
-def snapshot_encoder(language: Language) -> int:
-    """Set down the encoder as the last run left it; all that is trained behind it is trained on this one.
-
-    What an older one heard is dropped, unless it is the same. Gives the run's step.
+def snapshot_encoder(language: Language, shipped: bool = False) -> None:
+    """Set down the encoder as the last run left it, or the shipped one; all that is trained behind it is
+    trained on this one. What an older one heard is dropped, unless it is the same.
     """
-    hearing = new_hearing(EncoderConfig(), MannerConfig(), language.embedding, language.tokens)
-    step = load_module(RUNS / ENCODER_RUN, "encoder", hearing.listener.encoder)
-    load_module(RUNS / ENCODER_RUN, "reader", hearing.reader)
+    if shipped:
+        listener, reader = load_listener(WEIGHTS / ENCODER_FILE, language.embedding)
+        step = f"shipped {hashlib.sha256((WEIGHTS / ENCODER_FILE).read_bytes()).hexdigest()}"
+    else:
+        hearing = new_hearing(EncoderConfig(), MannerConfig(), language.embedding, language.tokens)
+        step = str(load_module(RUNS / ENCODER_RUN, "encoder", hearing.listener.encoder))
+        load_module(RUNS / ENCODER_RUN, "reader", hearing.reader)
+        listener, reader = hearing.listener, hearing.reader
     mark = snapshot_path().with_suffix(".step")
-    if not mark.exists() or mark.read_text() != str(step):
+    if not mark.exists() or mark.read_text() != step:
         shutil.rmtree(cache_dir() / "heard", ignore_errors=True)
         mark.parent.mkdir(parents=True, exist_ok=True)
-        save_encoder(snapshot_path(), hearing.listener, hearing.reader)
-        mark.write_text(str(step))
-    return step
+        save_encoder(snapshot_path(), listener, reader)
+        mark.write_text(step)
 
 
 def snapshot_path() -> Path:
@@ -195,14 +200,20 @@ def features_folder(maker: str) -> Path:
     return cache_dir() / "heard" / maker
 
 
-def hear(language: Language, utterances: dict[str, int], strength: float = 0.6) -> Iterator[tuple[str, int]]:
-    """Hear at most so many sensible utterances of each corpus; yields corpus and count."""
-    snapshot_encoder(language)
+def hear(
+    language: Language, utterances: dict[str, int], shipped: bool = False, newest: bool = False
+) -> Iterator[tuple[str, int]]:
+    """Hear at most so many sensible utterances of each corpus; yields corpus and count.
+
+    ``newest``: the last ones, which what was trained on the first ones does not know by heart.
+    """
+    snapshot_encoder(language, shipped)
     hearing = trained_encoder(language)
     batches = speech_batches(language)
-    batches.wear.strength = strength
+    batches.wear.strength = HEARD_WEAR
     for maker, count in utterances.items():
-        picked = _first_asks(read_corpus(speech_folder(maker)), count)
+        records = read_corpus(speech_folder(maker))
+        picked = _first_asks(records[::-1] if newest else records, count)
         marks = {(record.shard, record.offset) for record in picked}
 
         def keep(record: Utterance, marks: set[tuple[int, int]] = marks) -> bool:

@@ -360,7 +360,7 @@ def test_words_and_sound_judge_the_end_together(omni: Omni) -> None:
     torch.manual_seed(4)
     head = TurnHead(CONFIG.width)
     with torch.no_grad():
-        head.words.weight.normal_()
+        head.leave.weight.normal_()
     judging = Omni(replace(omni.parts, turn_head=head))
     conversation = judging.open("")
     assert [heard.finished for heard in judging.hear(conversation, "u1", BLOCK)] == [0.5]  # the sound alone
