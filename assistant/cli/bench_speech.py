@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def add(group: typer.Typer) -> None:
     """Add the command to the bench group."""
     group.command("speech")(speech)
+    group.command("speech-long")(speech_long)
 
 
 def speech(
@@ -67,6 +68,34 @@ def speech(
         )
     else:
         _show(len(texts), figures, worst)
+
+
+def speech_long(
+    minutes: Annotated[float, typer.Option(help="Minutes of sound in one go.", min=2)] = 10.0,
+    voice: Annotated[Path | None, typer.Option(help="Another voice's weight file.")] = None,
+    threads: Annotated[int, typer.Option(help="Processor threads.")] = 2,
+) -> None:
+    """Speak for minutes without a break: word error of the first and the last one, and memory."""
+    import torch
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from assistant.bench import speech_long as bench
+    from assistant.bench.judges.words import Whisper
+    from assistant.bench.sentences import read_sentences
+    from assistant.model.speaking.recital import load_reciter
+    from assistant.model.speaking.speaker import Manner
+
+    torch.set_num_threads(threads)
+    ear = Whisper(threads=threads)
+    text = bench.long_text(read_sentences(None), minutes)
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("speaking", total=60 * minutes)
+        pieces = load_reciter(voice).recite(text, Manner())
+        spoken = bench.speak_long(pieces, text, minutes, lambda done: progress.update(task, completed=done))
+    print(f"spoken {spoken.spoken_s:.0f} s; memory grew by {spoken.grown_mb:.1f} MB after the first minute")
+    for name, error in bench.errors(ear, spoken).items():
+        print(f"{name}: word error by {ear.name} {error.percent:.1f} % of {error.words} words")
 
 
 def _row(verdict: "Verdict") -> dict[str, object]:
