@@ -64,7 +64,7 @@ def mel_head(
 
 def finish(
     steps: Steps = 3_000,
-    critics_from: Annotated[int, typer.Option(help="Step at which the critics join.")] = 800,
+    critics_from: Annotated[int | None, typer.Option(help="Step at which critics join, if any.")] = None,
     run: Run = "finish",
     shipped: Shipped = False,
     threads: Threads = 1,

@@ -1,6 +1,6 @@
 """The teacher of the voice: hibari's graph opened up, so that style, pace and pitch can be set and are known.
 
-The graph gives per 12.5 ms the logarithms of three spectral envelopes (of the pulses, of noise and of a part
+The graph gives per 12.5 ms the logarithms of three spectral envelopes (of the pulses, of noise and of a rest
 with phases of its own) and the pitch, and the phonemes' durations. All that is changed is changed here,
 before synthesis, so that whatever learns from the sound knows exactly what was asked for.
 """
@@ -20,6 +20,8 @@ VOICED_HZ = 40.0
 MOST = 7.0  # natural log, where the teacher's synthesis clips its envelopes
 PULSE_SCALE = 300.0  # the teacher's transform of a cosine of amplitude 1: a quarter of its 1,200 samples
 NOISE_SCALE = 1_800**0.5  # of noise of deviation 1, with the teacher's windows
+REST_SCALE = 450**0.5  # the transform's root mean square for noise of deviation 1
+NOTHING = -30.0  # log gain of what is not there
 WHISPER_TILT_DB = 9.0  # from 0 Hz to 12 kHz: breath has less bass than a voice
 WHISPER_GAIN = -2.2  # natural log, brings noise to the level of quiet speech
 
@@ -64,6 +66,8 @@ class Performance:
     f0_hz: Floats  # per 12.5 ms; 0 where unvoiced
     tone: Floats  # (bins, frames) log amplitude of a harmonic at each frequency
     hiss: Floats  # (bins, frames) log root mean square of white noise that is as loud there
+    rest: Floats  # (bins, frames) log root mean square, like ``hiss``, of the rest
+    angle: Floats  # (bins, frames) phase of the rest in the frame's transform
 
 
 class Teacher:
@@ -98,7 +102,7 @@ class Teacher:
             f0 = bend(f0, manner)
         if manner.whispered:
             hiss = np.logaddexp(2 * hiss, 2 * breath(tone)) / 2
-            tone, f0 = tone - 30.0, np.zeros_like(f0)
+            tone, f0 = tone + NOTHING, np.zeros_like(f0)
         rng = np.random.default_rng(seed)
         audio = self.dsp.synth(tone, phase, hiss, rest, angle, f0, rng) * 10 ** (manner.gain_db / 20)
         durations = np.maximum(np.round(durations), 1).astype(np.int64).reshape(-1)
@@ -106,9 +110,9 @@ class Teacher:
         voiced = np.where(f0 > VOICED_HZ, f0, 0).astype(np.float32)
         gain = np.log(10) * manner.gain_db / 20
         tone = np.minimum(tone, MOST) + gain - np.log(PULSE_SCALE)
-        noise = np.logaddexp(2 * np.minimum(hiss, MOST), 2 * np.minimum(rest, MOST)) / 2
-        noise = noise + gain - np.log(NOISE_SCALE)
-        return Performance(audio.astype(np.float32), durations, voiced, tone, noise)
+        hiss = np.minimum(hiss, MOST) + gain - np.log(NOISE_SCALE)
+        rest = np.minimum(rest, MOST) + gain - np.log(REST_SCALE)
+        return Performance(audio.astype(np.float32), durations, voiced, tone, hiss, rest, angle)
 
 
 def bend(f0_hz: Floats, manner: Manner) -> Floats:
@@ -142,7 +146,9 @@ def breath(tone: Floats) -> Floats:
 
 
 def filters_at(done: Performance, samples: NDArray[np.int64], bins: int) -> Floats:
-    """Read both envelopes at sample positions and evenly spaced frequencies: (len(samples), 2 * bins)."""
+    """Read the envelopes of pulses and noise at sample positions and evenly spaced frequencies:
+    (len(samples), 2 * bins).
+    """
     frames = done.tone.shape[1]
     place = np.clip(samples / TEACHER_HOP, 0, frames - 1)
     low = np.floor(place).astype(np.int64)
@@ -155,6 +161,19 @@ def filters_at(done: Performance, samples: NDArray[np.int64], bins: int) -> Floa
         then = envelope[:, low] * (1 - part) + envelope[:, high] * part
         found.append(then[below] * (1 - share) + then[below + 1] * share)
     return np.ascontiguousarray(np.concatenate(found).T, np.float32)  # files are written in memory order
+
+
+def rests_at(done: Performance, samples: NDArray[np.int64]) -> Floats:
+    """Take the rest's frames centred at sample positions: (len(samples), 2 * bins), log gain and phase.
+
+    They cannot be interpolated: each one fits its neighbours.
+    """
+    frames = samples // TEACHER_HOP
+    inside = (frames >= 0) & (frames < done.rest.shape[1]) & (samples % TEACHER_HOP == 0)
+    found = np.zeros((len(samples), 2 * len(done.rest)), np.float32)
+    found[:, : len(done.rest)] = NOTHING
+    found[inside] = np.concatenate([done.rest, done.angle])[:, frames[inside]].T
+    return found
 
 
 def pitch_at(f0_hz: Floats, samples: NDArray[np.int64]) -> Floats:

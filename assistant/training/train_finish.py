@@ -1,13 +1,15 @@
 """Recipe of the voice's finish: the mel head's frames and the vocoder together, all losses reaching both.
 
-The teacher makes its sound from two filters, one for pulses and one for noise, and so does the vocoder. The
-teacher's filters are therefore shown outright: they are smooth and certain, where the sound's own spectra are
-full of chance. What they leave open, the phases above all, critics teach afterwards.
+The teacher makes its sound from two filters, one for pulses and one for noise, and a rest with phases of its
+own, and so does the vocoder. The teacher's are therefore shown outright: they are certain, where the sound's
+own spectra are full of chance. Some steps decode the sound's own mel, and some that of other voices, of which
+only the sound is known: the vocoder must go on with both. Critics may join at the end.
 
 The head is led along the teacher's durations, pitch and energy, so that its frames lie exactly on the sound.
 """
 
 import copy
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,17 +26,24 @@ from assistant.training import runs
 from assistant.training.critics import Critics, critic_loss, fooling_loss
 from assistant.training.precision import mixed
 from assistant.training.train_mel_head import frame_difference, unit_energy
-from assistant.training.train_vocoder import SpectralLoss, pitch_loss
+from assistant.training.train_vocoder import CONTEXT, Clips, SpectralLoss, pitch_loss
 from assistant.training.voice_batches import Batch, Example, lay_out
 from audiocodec.numbers import MEL_HOP_LENGTH, SAMPLE_RATE
+from audiocodec.rest import GROUP_HOPS
 from audiocodec.source import LOWEST_HZ, TOP_HZ
-from audiocodec.vocoder import SYNTHESIS_LENGTH, VOCODER_DELAY, SourceFilterVocoder
+from audiocodec.vocoder import SYNTHESIS_LENGTH, VOCODER_DELAY, Shaped, SourceFilterVocoder
 
 READ_AT_ONCE = 12  # sentences
 LEAD = 40  # hops before a clip's judged part, for the nets' history
-OWN_SHARE = 0.35  # part of the steps on the sound's own mel: the vocoder must go on decoding that
+OWN_SHARE, OTHERS_SHARE = 0.08, 0.07  # parts of the steps on the sound's own mel, and on that of other voices
 QUIET = -9.0  # log gain under which filters are not told apart
 NEAR_HZ, BETWEEN = 35.0, 0.15  # what counts as on a harmonic, and the weight of what does not
+REST_QUIET = -11.0  # the same for the rest, which may lie under everything
+CLEAR_BINS, DIM = (
+    300,
+    0.3,
+)  # bins, up to 6 kHz, in which the rest is heard well, and the weight of those above
+WEIGHTS = {"rest": 2.0, "mel": 0.3, "pitch": 0.3}
 TONE_BINS = round(TOP_HZ / SAMPLE_RATE * SYNTHESIS_LENGTH)  # above it there are no pulses
 
 
@@ -44,12 +53,10 @@ class FinishPlan:
 
     steps: int = 3_000
     batch: int = 10
-    hops: int = 72  # judged hops of a clip
-    rate: float = 4e-4
-    critics_from: int = 800
+    hops: int = 75  # judged hops of a clip
+    rate: float = 1e-3
+    critics_from: int | None = None  # step at which the critics join
     critic_rate: float = 3e-4
-    filters: float = 1.0  # weight of the filters' loss,
-    filters_later: float = 0.3  # and beside the critics
     seed: int = 0
 
 
@@ -63,12 +70,18 @@ class Frames:
     style: Tensor  # (..., T) int64
     mel: Tensor  # (..., T, N_MELS) of the sound
     filters: Tensor  # (..., T, 2 * BINS) log gains of the teacher's pulses and noise
+    rest: (
+        Tensor  # (..., T, 2 * REST_BINS) log gain and phase of the teacher's rest; fewer frames, see rest.py
+    )
     pcm: Tensor  # (..., T, MEL_HOP_LENGTH)
 
     def clips(self, starts: list[int], hops: int) -> "Frames":
-        """Cut clips of so many hops, in single precision."""
-        names = self.__dataclass_fields__
-        cut = {name: torch.stack([getattr(self, name)[s : s + hops] for s in starts]) for name in names}
+        """Cut clips of so many hops, in single precision; all numbers are of whole groups of frames."""
+        cut = {}
+        for name in self.__dataclass_fields__:
+            whole = getattr(self, name)
+            per = len(whole) / len(self.f0_hz)
+            cut[name] = torch.stack([whole[round(s * per) : round((s + hops) * per)] for s in starts])
         return Frames(**{n: part if part.dtype == torch.long else part.float() for n, part in cut.items()})
 
 
@@ -87,7 +100,7 @@ def led(head: MelHead, batch: Batch) -> tuple[Tensor, Tensor]:
 
 def lead(head: MelHead, examples: list[Example]) -> Frames:
     """Let the head read a corpus once; its prosody stays as it is."""
-    kept = [example for example in examples if example.pcm is not None and example.filters is not None]
+    kept = [example for example in examples if example.pcm is not None and example.rest is not None]
     if not kept:
         raise WeightsError("no speech was kept with its sound: run `vivavoce train voice-data`")
     parts = []
@@ -98,18 +111,28 @@ def lead(head: MelHead, examples: list[Example]) -> Frames:
         parts.append((rows.half(), batch.f0, energy.half(), style, batch.mel.half()))
     rows, f0, energy, style, mel = (torch.cat(part) for part in zip(*parts, strict=True))
     filters = torch.from_numpy(np.concatenate([one.filters for one in kept if one.filters is not None]))
+    rest = torch.from_numpy(np.concatenate([one.rest for one in kept if one.rest is not None]))
     pcm = np.concatenate([one.pcm for one in kept if one.pcm is not None])
     sound = torch.from_numpy(pcm).half().div_(32_768).view(-1, MEL_HOP_LENGTH)
-    return Frames(rows, f0, energy, style, mel, filters, sound)
+    return Frames(rows, f0, energy, style, mel, filters, rest, sound)
 
 
-def filter_loss(shapes: Tensor, filters: Tensor, f0_hz: Tensor) -> Tensor:
-    """Distance of log gains: the vocoder's (B, T, 3 * BINS) and the teacher's (B, T, 2 * BINS)."""
-    gain, _, hiss = shapes.chunk(3, dim=-1)
-    tone, noise = filters.chunk(2, dim=-1)
+def filter_loss(made: Tensor, filters: Tensor, f0_hz: Tensor) -> Tensor:
+    """Distance of log gains (B, T, 2 * BINS): the vocoder's and the teacher's."""
+    (gain, hiss), (tone, noise) = made.chunk(2, dim=-1), filters.chunk(2, dim=-1)
     weight = on_harmonics(f0_hz)
-    tone_miss = (apart(gain, tone)[..., :TONE_BINS] * weight).sum() / weight.sum().clamp_min(1)
-    return tone_miss + apart(hiss, noise).mean()
+    tone_miss = (apart(gain, tone, QUIET)[..., :TONE_BINS] * weight).sum() / weight.sum().clamp_min(1)
+    return tone_miss + apart(hiss, noise, QUIET).mean()
+
+
+def rest_loss(made: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance of the rest's log gains, and of its phases where it is heard, both (B, T, 2 * REST_BINS)."""
+    (gain, angle), (true_gain, true_angle) = made.chunk(2, dim=-1), true.chunk(2, dim=-1)
+    clear = torch.where(torch.arange(gain.shape[-1], device=gain.device) < CLEAR_BINS, 1.0, DIM)
+    weight = (true_gain > REST_QUIET) * clear
+    turned = (1 - torch.cos(angle - true_angle)) * weight
+    miss = (apart(gain, true_gain, REST_QUIET) * clear).mean() / clear.mean()
+    return miss, turned.sum() / weight.sum().clamp_min(1)
 
 
 def on_harmonics(f0_hz: Tensor) -> Tensor:
@@ -122,18 +145,20 @@ def on_harmonics(f0_hz: Tensor) -> Tensor:
     return torch.where(near, 1.0, BETWEEN) * (f0_hz > LOWEST_HZ)[..., None]
 
 
-def apart(made: Tensor, true: Tensor) -> Tensor:
+def apart(made: Tensor, true: Tensor, quiet: float) -> Tensor:
     """Distance of log gains; none where both are too quiet to matter."""
-    miss = (made - true.clamp_min(QUIET)).abs()
-    return miss.masked_fill((made < QUIET) & (true < QUIET), 0.0)
+    miss = (made - true.clamp_min(quiet)).abs()
+    return miss.masked_fill((made < quiet) & (true < quiet), 0.0)
 
 
 class FinishRecipe:
     """Trains the frames and the vocoder; see ``runs.train``."""
 
-    def __init__(self, head: MelHead, vocoder: SourceFilterVocoder, corpus: Frames, plan: FinishPlan) -> None:
+    def __init__(
+        self, head: MelHead, vocoder: SourceFilterVocoder, corpus: Frames, others: Clips, plan: FinishPlan
+    ) -> None:
         torch.manual_seed(plan.seed)
-        self.plan, self.corpus = plan, corpus
+        self.plan, self.corpus, self.others = plan, corpus, others
         self.frames, self.vocoder = head.frames.train(), vocoder.train()
         self.averages = nn.ModuleDict(
             {"frames": copy.deepcopy(head.frames), "vocoder": copy.deepcopy(vocoder)}
@@ -155,14 +180,20 @@ class FinishRecipe:
     def step(self, number: int) -> dict[str, float]:
         """Take one step and give its losses."""
         plan, rng = self.plan, runs.seed_step(self.plan.seed, number)
-        length = LEAD + plan.hops + VOCODER_DELAY
-        starts = [rng.randrange(len(self.corpus.f0_hz) - length) for _ in range(plan.batch)]
-        clip = self.corpus.clips(starts, length)
-        own, fight = rng.random() < OWN_SHARE, number >= plan.critics_from
-        losses, made, real = self.losses(clip, own, rng.getrandbits(30))
+        kind, fight = rng.random(), plan.critics_from is not None and number >= plan.critics_from
+        if kind < OTHERS_SHARE:
+            losses, made, real = self.decode_others(rng)
+        else:
+            length = LEAD + plan.hops
+            places = (len(self.corpus.f0_hz) - length) // GROUP_HOPS
+            starts = [rng.randrange(places) * GROUP_HOPS for _ in range(plan.batch)]
+            clip = self.corpus.clips(starts, length)
+            losses, shaped = self.speak(clip, own=kind < OTHERS_SHARE + OWN_SHARE)
+            if fight:
+                made, real = self.render(clip, shaped, rng.getrandbits(30))
+                losses["spectra"] = self.loss(made, real)
         shown = {name: loss.item() for name, loss in losses.items()}
-        weights = {"filters": plan.filters_later if fight else plan.filters, "pitch": 0.3}
-        loss = torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
+        loss = torch.stack([WEIGHTS.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
         if fight:
             judged = critic_loss(self.critics, made.detach(), real, rng)
             self.critic_optimizer.zero_grad()
@@ -179,9 +210,10 @@ class FinishRecipe:
             runs.follow(self.averages[name], net, number)
         return shown
 
-    def losses(self, clip: Frames, own: bool, seed: int) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """All losses of clips but the critics', and the made and the real sound (B, samples) of the judged
-        part; ``own``: from the sound's own mel.
+    def speak(self, clip: Frames, own: bool) -> tuple[dict[str, Tensor], Shaped]:
+        """Losses of the judged part of clips against the teacher's parts, and the vocoder's parts.
+
+        ``own``: from the sound's own mel.
         """
         count = len(clip.f0_hz)
         with mixed("cpu"):
@@ -189,16 +221,36 @@ class FinishRecipe:
             if not own:
                 state = self.frames.initial_state(count).mel
                 mel, _ = self.frames.paint(clip.rows, clip.f0_hz, clip.energy, clip.style[:, 0], state)
-            voiced, _ = self.vocoder(mel, self.vocoder.initial_state(count, seed), clip.f0_hz)
-        made = voiced.pcm[:, (LEAD + VOCODER_DELAY) * MEL_HOP_LENGTH :]
-        real = clip.pcm.flatten(1)[:, LEAD * MEL_HOP_LENGTH :][:, : made.shape[1]]
-        judged = slice(LEAD, None)
+            shaped = self.vocoder(mel, self.vocoder.initial_state(count), clip.f0_hz)
+        judged, later = slice(LEAD, None), slice(LEAD * clip.rest.shape[1] // clip.mel.shape[1], None)
+        gain, phase = rest_loss(shaped.rest[:, later], clip.rest[:, later])
         losses = {
-            "filters": filter_loss(voiced.shapes[:, judged], clip.filters[:, judged], clip.f0_hz[:, judged]),
-            "spectra": self.loss(made, real),
-            "pitch": pitch_loss(voiced.pitch.float(), clip.f0_hz),
+            "filters": filter_loss(shaped.filters[:, judged], clip.filters[:, judged], clip.f0_hz[:, judged]),
+            "rest": gain,
+            "phase": phase,
+            "pitch": pitch_loss(shaped.pitch.float(), clip.f0_hz),
         }
         if not own:
             mask = torch.ones_like(clip.f0_hz[:, judged, None])
             losses["mel"] = frame_difference(mel[:, judged].float(), clip.mel[:, judged], mask)
-        return losses, made, real
+        return losses, shaped
+
+    def render(self, clip: Frames, shaped: Shaped, seed: int) -> tuple[Tensor, Tensor]:
+        """The made and the real sound (B, samples) of the judged part."""
+        pcm, _ = self.vocoder.sound(shaped, self.vocoder.initial_state(len(clip.f0_hz), seed))
+        made = pcm[:, (LEAD + VOCODER_DELAY) * MEL_HOP_LENGTH :]
+        return made, clip.pcm.flatten(1)[:, LEAD * MEL_HOP_LENGTH :][:, : made.shape[1]]
+
+    def decode_others(self, rng: random.Random) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """The same for other voices, of which the sound and the pitch are known."""
+        clip = self.others.draw(rng, self.plan.batch, self.plan.hops + CONTEXT + VOCODER_DELAY)
+        with torch.no_grad():
+            mel, _ = self.loss.mel(clip.pcm, self.loss.mel.initial_state(len(clip.pcm)))
+        with mixed("cpu"):
+            state = self.vocoder.initial_state(len(clip.pcm), rng.getrandbits(30))
+            shaped = self.vocoder(mel, state, clip.f0_hz)
+            pcm, _ = self.vocoder.sound(shaped, state)
+        made = pcm[:, (CONTEXT + VOCODER_DELAY) * MEL_HOP_LENGTH :]
+        real = clip.pcm[:, CONTEXT * MEL_HOP_LENGTH :][:, : made.shape[1]]
+        pitch = pitch_loss(shaped.pitch.float(), clip.f0_hz)
+        return {"spectra": self.loss(made, real), "pitch": pitch}, made, real

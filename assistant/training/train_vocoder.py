@@ -132,9 +132,10 @@ class VocoderRecipe:
             mel, _ = self.loss.mel(pcm, self.loss.mel.initial_state(len(pcm)))
         with mixed(self.device.type):
             state = self.vocoder.initial_state(len(pcm), seed)
-            voiced, _ = self.vocoder(mel, state, clip.f0_hz.to(self.device))
-        made = voiced.pcm[:, (CONTEXT + VOCODER_DELAY) * MEL_HOP_LENGTH :]
-        return made, pcm[:, CONTEXT * MEL_HOP_LENGTH :][:, : made.shape[1]], voiced.pitch.float()
+            shaped = self.vocoder(mel, state, clip.f0_hz.to(self.device))
+            pcm_made, _ = self.vocoder.sound(shaped, state)
+        made = pcm_made[:, (CONTEXT + VOCODER_DELAY) * MEL_HOP_LENGTH :]
+        return made, pcm[:, CONTEXT * MEL_HOP_LENGTH :][:, : made.shape[1]], shaped.pitch.float()
 
     def step(self, number: int) -> dict[str, float]:
         """Take one step and give its losses."""

@@ -38,6 +38,7 @@ class Example:
     hidden: NDArray[np.float16]
     pcm: NDArray[np.int16] | None = None  # where the corpus kept it,
     filters: NDArray[np.float16] | None = None  # (frames, 2 * BINS), and the teacher's filters
+    rest: NDArray[np.float16] | None = None  # (frames * 4 // 5, 2 * REST_BINS), and rest, see teacher.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,9 @@ def read_corpus(folder: Path) -> list[Example]:
                     if "pcm" in arrays
                     else None,
                     filters=arrays["filters"][frame : frame + frames] if "filters" in arrays else None,
+                    rest=arrays["rest"][frame * 4 // 5 : (frame + frames) * 4 // 5]
+                    if "rest" in arrays
+                    else None,
                 )
             )
             unit, frame, word = unit + units, frame + frames, word + words

@@ -18,17 +18,18 @@ from safetensors.numpy import save_file
 from assistant.model.speaking.normalize import ReaderState, Word, read
 from assistant.model.speaking.units import BOUNDARIES, CONSONANTS, START, VOWELS, unit_ids
 from assistant.training.hidden_states import HiddenStates
-from assistant.training.teacher import MANNERS, Manner, Teacher, blend, filters_at, pitch_at
+from assistant.training.teacher import MANNERS, Manner, Teacher, blend, filters_at, pitch_at, rests_at
 from assistant.training.vocoder_data import LEVEL
 from assistant.training.voice_text import Sentence, TrainingText
 from audiocodec.mel import LogMel
 from audiocodec.numbers import MEL_HOP_LENGTH
+from audiocodec.rest import GROUP_HOPS, REST_HOP
 from audiocodec.vocoder import BINS
 
 SHARD_SENTENCES = 250
 STYLES = tuple(MANNERS)
 STYLE_SHARES = (60, 10, 10, 7, 13)  # percent, in the order of STYLES
-LONGEST_START = 5  # frames of breath kept before a sentence
+LEAST_START = 3  # frames of breath kept before a sentence where there are so many; at most four more
 LONGEST_END = 30  # frames of silence kept after it
 # How the styles that dialogues mark colour a neutral request: the head can only learn it from hidden states.
 COLOURS = {
@@ -160,13 +161,15 @@ class VoiceMaker:
         if units is None:
             return None
         borders = np.round(np.cumsum([0, *units[1]]) * 600 / MEL_HOP_LENGTH).astype(np.int64)
-        skip = max(0, int(borders[1]) - LONGEST_START)
+        # Sentences begin and end where frames of mel and of the teacher lie on each other.
+        skip = max(0, int(borders[1]) - LEAST_START) // GROUP_HOPS * GROUP_HOPS
         end = min(int(borders[-1]), int(borders[-2]) + LONGEST_END)
+        borders[-1] = end = skip + -(-(end - skip) // GROUP_HOPS) * GROUP_HOPS
         borders = np.clip(borders, skip, end) - skip
         frames = int(borders[-1])
         first = skip * MEL_HOP_LENGTH  # frame t is centred at sample first + t * hop
         padded = np.concatenate(
-            [np.zeros(MEL_HOP_LENGTH * 3, np.float32), done.audio * LEVEL, np.zeros(960, np.float32)]
+            [np.zeros(MEL_HOP_LENGTH * 3, np.float32), done.audio * LEVEL, np.zeros(2_400, np.float32)]
         )
         begin = first + 3 * MEL_HOP_LENGTH - 480
         piece = torch.from_numpy(padded[begin : begin + (frames + 3) * MEL_HOP_LENGTH].copy())[None]
@@ -184,6 +187,9 @@ class VoiceMaker:
             arrays["pcm"] = np.round(np.clip(sound, -1, 1) * 32_767).astype(np.int16)
             centres = first + np.arange(frames) * MEL_HOP_LENGTH
             arrays["filters"] = (filters_at(done, centres, BINS) + np.log(LEVEL)).astype(np.float16)
+            rest = rests_at(done, np.arange(first, first + frames * MEL_HOP_LENGTH, REST_HOP))
+            rest[:, : rest.shape[1] // 2] += np.log(LEVEL)
+            arrays["rest"] = rest.astype(np.float16)
         return units[2], arrays
 
 

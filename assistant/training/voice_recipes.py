@@ -44,7 +44,7 @@ sha256 = "{sha256}"
 source = [{{ kind = "local", path = "{file}" }}]
 """
 HEAD_RUN, VOCODER_RUN = "mel-head", "vocoder"  # whose nets the finish begins with
-FINISH_HOURS = 1.5  # speech that is kept with its sound, for the finish
+FINISH_HOURS = 3.0  # speech that is kept with its sound, for the finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +151,13 @@ def first_voice(shipped: bool) -> tuple[MelHead, SourceFilterVocoder]:
     return head, vocoder
 
 
-def train_finish(run: str, steps: int, critics_from: int, shipped: bool, machine: Machine) -> None:
+def train_finish(run: str, steps: int, critics_from: int | None, shipped: bool, machine: Machine) -> None:
     """Go on with a run of the finish."""
     machine.use()
     head, vocoder = first_voice(shipped)
     frames = lead(head, read_corpus(corpus("finish")))
-    recipe = FinishRecipe(head, vocoder, frames, FinishPlan(steps=steps, critics_from=critics_from))
+    plan = FinishPlan(steps=steps, critics_from=critics_from)
+    recipe = FinishRecipe(head, vocoder, frames, Clips(corpus("vocoder")), plan)
     runs.train(RUNS / run, recipe, runs.Plan(steps))
 
 

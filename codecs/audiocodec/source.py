@@ -60,16 +60,16 @@ def pulses(f0_hz: Tensor, state: PulseState) -> tuple[Tensor, PulseState]:
     return train * voiced, PulseState(turns[:, -1], f0_hz[:, -1].float())
 
 
-def noise(seeds: Tensor, first_hop: Tensor, hops: int) -> Tensor:
+def noise(seeds: Tensor, first_hop: int, hops: int) -> Tensor:
     """White noise of standard deviation 1 that depends only on seed and position, (B, hops * MEL_HOP_LENGTH).
 
-    ``seeds`` and ``first_hop`` are (B,) int64.
+    ``seeds`` is (B,) int64.
 
     A counter-based generator (two rounds of an integer mix over the sample's index) feeds a sum of four
     uniform values; cutting a stream elsewhere gives the same samples.
     """
-    index = first_hop[:, None] * MEL_HOP_LENGTH + torch.arange(hops * MEL_HOP_LENGTH, device=seeds.device)
-    x = (index & 0xFFFFFFFF) ^ ((seeds[:, None] * 0x9E3779B1) & 0xFFFFFFFF)
+    index = first_hop * MEL_HOP_LENGTH + torch.arange(hops * MEL_HOP_LENGTH, device=seeds.device)
+    x = (index[None] & 0xFFFFFFFF) ^ ((seeds[:, None] * 0x9E3779B1) & 0xFFFFFFFF)
     for multiplier in (0x7FEB352D, 0x46A3B1C5):
         x = ((x ^ (x >> 16)) * multiplier) & 0xFFFFFFFF
         x = ((x ^ (x >> 15)) * 0x2C1B3C6D) & 0xFFFFFFFF

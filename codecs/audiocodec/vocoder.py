@@ -1,19 +1,20 @@
-"""Causal vocoder: log mel to sound, with two mel frames of look-ahead.
+"""Causal vocoder: log mel to sound, with three mel frames of look-ahead.
 
-A small causal net reads the mel frames and gives, for each, the pitch and two filters. One shapes a pulse
-train of that pitch, the other shapes noise; short inverse Fourier transforms overlap-add to sound. The
-excitation carries the fine structure, so the net has only envelopes to learn and needs little training and
-little time.
+Causal nets read the mel frames and give three things. A filter for a pulse train of the pitch and one for
+noise, at every mel frame (see ``SourceFilterVocoder.render``); and, four times for every five mel frames,
+the rest: short spectra with phases of their own (see rest.py). Pulses carry the voice and noise the whisper,
+the rest what neither can: how a voice is rough, bursts, hissing sounds. All three can be learned outright
+from a teacher that is built alike.
 
-Frame t's transform covers two hops around the centre of mel frame t (see mel.py), so a hop of sound is
-complete when the second mel frame after its own has come. ``VOCODER_DELAY`` hops of a stream's first output
-are therefore lead-in and carry no sound; a stream is ended by feeding as many frames of silence.
+Frame t's filters cover two hops around the centre of mel frame t (see mel.py), the rest needs one frame more.
+``VOCODER_DELAY`` hops of a stream's first output are therefore lead-in and carry no sound; a stream is ended
+by feeding as many frames of silence.
 
 Source: the source-filter idea in Engel et al. 2020, DDSP, arXiv 2001.04643; blocks and inverse-STFT head as
-in Siuzdak 2023, Vocos, arXiv 2306.00814.
+in Siuzdak 2023, Vocos, arXiv 2306.00814; pulses, noise and free phases side by side as in hibari's synthesis.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import torch
@@ -22,9 +23,10 @@ from torch import Tensor, nn
 from audiocodec.conv import ConvStack, ConvState
 from audiocodec.mel import SILENCE
 from audiocodec.numbers import MEL_HOP_LENGTH, N_MELS
+from audiocodec.rest import RestNet, RestState
 from audiocodec.source import LOWEST_HZ, PulseState, initial_pulse_state, noise, pulses
 
-VOCODER_DELAY = 2  # mel frames of look-ahead
+VOCODER_DELAY = 3  # mel frames of look-ahead
 SYNTHESIS_LENGTH = 2 * MEL_HOP_LENGTH  # samples of one overlap-add frame
 BINS = SYNTHESIS_LENGTH // 2 + 1
 PITCH_REFERENCE_HZ = 200.0
@@ -59,30 +61,35 @@ class VocoderConfig:
     channels: int = 256
     hidden: int = 640
     kernel: int = 7
+    rest_layers: int = 4
     pitch_layers: int = 3
     pitch_channels: int = 160
 
 
 @dataclass(frozen=True, slots=True)
 class VocoderState:
-    """Small state, returned anew."""
+    """Small state, returned anew. The streams of a batch are at the same hop."""
 
     pitch: tuple[ConvState, ...]
     filters: tuple[ConvState, ...]
     pulse: PulseState
     seeds: Tensor  # (B,) int64
-    hop: Tensor  # hops rendered so far, (B,) int64
+    hop: int  # hops rendered so far
     source: Tensor  # pulses and noise of the last hop, (B, 2, MEL_HOP_LENGTH)
     overlap: Tensor  # second half of the last frame, (B, MEL_HOP_LENGTH)
+    ready: Tensor  # the last hop filtered, which waits for its rest, (B, MEL_HOP_LENGTH)
+    rest: RestState
 
 
 @dataclass(frozen=True, slots=True)
-class Voiced:
-    """What the vocoder made of some mel frames."""
+class Shaped:
+    """What sound is made of, read from some mel frames, and the nets' next states."""
 
-    pcm: Tensor  # (B, T * MEL_HOP_LENGTH), later by VOCODER_DELAY hops
     pitch: Tensor  # (B, T, 2): log2(pitch / 200 Hz) and voicing logit, found in the mel frames
-    shapes: Tensor  # (B, T, 3 * BINS): log gain and phase for the pulses, log gain for the noise
+    f0_hz: Tensor  # (B, T) the pitch that counts, 0 where unvoiced
+    filters: Tensor  # (B, T, 2 * BINS): log gains for the pulses and for the noise
+    rest: Tensor  # (B, frames of the rest, 2 * REST_BINS): log gain and phase
+    after: tuple[tuple[ConvState, ...], tuple[ConvState, ...], RestState]
 
 
 class PitchNet(nn.Module):
@@ -114,10 +121,11 @@ class SourceFilterVocoder(nn.Module):
         self.enter = nn.Linear(N_MELS + 2, config.channels)
         self.stack = ConvStack(config.layers, config.channels, config.hidden, config.kernel)
         self.norm = nn.LayerNorm(config.channels)
-        self.leave = nn.Linear(config.channels, 3 * BINS)
+        self.leave = nn.Linear(config.channels, 2 * BINS)
         with torch.no_grad():
             self.leave.weight.mul_(0.3)
-            self.leave.bias.copy_(torch.tensor([-5.0, 0.0, -7.0]).repeat_interleave(BINS))
+            self.leave.bias.copy_(torch.tensor([-5.0, -7.0]).repeat_interleave(BINS))
+        self.rest = RestNet(config.channels, config.rest_layers, config.hidden, config.kernel)
         steps = torch.arange(SYNTHESIS_LENGTH) + 0.5
         self.register_buffer("window", torch.sin(torch.pi * steps / SYNTHESIS_LENGTH), persistent=False)
 
@@ -134,21 +142,20 @@ class SourceFilterVocoder(nn.Module):
             filters=self.stack.initial_state(batch),
             pulse=initial_pulse_state(batch, device),
             seeds=seed + torch.arange(batch, device=device),
-            hop=torch.zeros(batch, dtype=torch.int64, device=device),
+            hop=0,
             source=torch.zeros(batch, 2, MEL_HOP_LENGTH, device=device),
             overlap=torch.zeros(batch, MEL_HOP_LENGTH, device=device),
+            ready=torch.zeros(batch, MEL_HOP_LENGTH, device=device),
+            rest=self.rest.initial_state(batch),
         )
 
-    def forward(self, mel: Tensor, state: VocoderState, f0_hz: Tensor | None) -> tuple[Voiced, VocoderState]:
-        """Map mel (B, T, N_MELS) to sound.
+    def forward(self, mel: Tensor, state: VocoderState, f0_hz: Tensor | None) -> Shaped:
+        """Read mel (B, T, N_MELS).
 
         Args:
             mel: natural log of mel magnitudes.
             state: of the last call.
             f0_hz: (B, T) pitch, 0 where unvoiced; ``None`` lets the vocoder find it in the mel frames.
-
-        Returns:
-            The sound with what it was made of, and the next state.
         """
         if mel.dim() != 3 or mel.shape[-1] != N_MELS:
             raise ValueError(f"mel frames of shape (B, T, {N_MELS}) are needed, got {tuple(mel.shape)}")
@@ -160,13 +167,21 @@ class SourceFilterVocoder(nn.Module):
             )
         voiced = (f0_hz > LOWEST_HZ).to(scaled.dtype)
         height = torch.log2(f0_hz.clamp_min(LOWEST_HZ) / PITCH_REFERENCE_HZ).to(scaled.dtype) * voiced
-        y = self.enter(torch.cat([scaled, height[..., None], voiced[..., None]], dim=-1))
-        y, filter_state = self.stack(y, state.filters)
-        shapes = self.leave(self.norm(y)).float()
-        train, pulse_state = pulses(f0_hz, state.pulse)
-        hops = mel.shape[1]
+        melody = torch.stack([height, voiced], dim=-1)
+        y, filter_state = self.stack(self.enter(torch.cat([scaled, melody], dim=-1)), state.filters)
+        filters = self.leave(self.norm(y)).float()
+        rest, rest_state = self.rest(torch.cat([y, melody], dim=-1), state.hop, state.rest)
+        return Shaped(heard, f0_hz, filters, rest, (pitch_state, filter_state, rest_state))
+
+    def sound(self, shaped: Shaped, state: VocoderState) -> tuple[Tensor, VocoderState]:
+        """Make the sound (B, T * MEL_HOP_LENGTH), later by VOCODER_DELAY hops; ``state`` is that before."""
+        hops = shaped.filters.shape[1]
+        train, pulse_state = pulses(shaped.f0_hz, state.pulse)
         source = torch.stack([train, noise(state.seeds, state.hop, hops)], dim=1)
-        pcm, overlap = self.render(shapes, torch.cat([state.source, source], dim=-1), state.overlap)
+        made, overlap = self.render(shaped.filters, torch.cat([state.source, source], dim=-1), state.overlap)
+        made = torch.cat([state.ready, made], dim=-1)
+        pitch_state, filter_state, rest_state = shaped.after
+        rest, tail = self.rest.sound(shaped.rest, state.hop, hops, rest_state.tail)
         after = VocoderState(
             pitch_state,
             filter_state,
@@ -175,24 +190,25 @@ class SourceFilterVocoder(nn.Module):
             state.hop + hops,
             source[..., source.shape[-1] - MEL_HOP_LENGTH :],
             overlap,
+            made[:, hops * MEL_HOP_LENGTH :],
+            replace(rest_state, tail=tail),
         )
-        return Voiced(pcm, heard, shapes), after
+        return made[:, : hops * MEL_HOP_LENGTH] + rest, after
 
-    def render(self, shapes: Tensor, source: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
+    def render(self, filters: Tensor, source: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
         """Filter the excitation frame by frame and overlap-add.
 
         Args:
-            shapes: (B, T, 3 * BINS) log gain and phase for the pulses, log gain for the noise.
+            filters: (B, T, 2 * BINS) log gains for the pulses and for the noise.
             source: (B, 2, (T + 1) * MEL_HOP_LENGTH) pulses and noise, from one hop before the first frame.
             overlap: (B, MEL_HOP_LENGTH) second half of the frame before.
 
         Returns:
             PCM (B, T * MEL_HOP_LENGTH) and the second half of the last frame.
         """
-        gain, phase, hiss = shapes.chunk(3, dim=-1)
+        gains = torch.stack(filters.clamp_max(MAX_LOG_GAIN).exp().chunk(2, dim=-1), dim=1)
         spectra = torch.fft.rfft(source.unfold(-1, SYNTHESIS_LENGTH, MEL_HOP_LENGTH) * self.window)
-        tone = torch.polar(gain.clamp_max(MAX_LOG_GAIN).exp(), phase)
-        frames = spectra[:, 0] * tone + spectra[:, 1] * hiss.clamp_max(MAX_LOG_GAIN).exp()
+        frames = (spectra * gains).sum(dim=1)
         halves = torch.fft.irfft(frames, n=SYNTHESIS_LENGTH) * self.window
         first, second = halves[..., :MEL_HOP_LENGTH], halves[..., MEL_HOP_LENGTH:]
         carried = torch.cat([overlap[:, None], second[:, :-1]], dim=1)
@@ -202,8 +218,7 @@ class SourceFilterVocoder(nn.Module):
         self, mel: Tensor, state: VocoderState, f0_hz: Tensor | None = None
     ) -> tuple[Tensor, VocoderState]:
         """Map mel (B, n, N_MELS) to PCM (B, n * MEL_HOP_LENGTH), later by VOCODER_DELAY hops."""
-        voiced, state = self(mel, state, f0_hz)
-        return voiced.pcm, state
+        return self.sound(self(mel, state, f0_hz), state)
 
 
 def vocode(vocoder: "Vocoder[StateT]", mel: Tensor, f0_hz: Tensor | None = None, seed: int = 0) -> Tensor:

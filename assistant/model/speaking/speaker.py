@@ -131,9 +131,13 @@ class Speaker:
         return self._begin(Manner(style, rate, pitch, volume), seed)
 
     def _begin(self, manner: Manner, seed: int) -> SpeakerState:
-        lead = self.vocoder.delay_frames - LEAD_HOPS
         vocoder = self.vocoder.initial_state(1, seed)
-        return SpeakerState(manner, ReaderState(), (), 0, "", (), None, vocoder, False, lead)
+        return SpeakerState(manner, ReaderState(), (), 0, "", (), None, vocoder, False, self._held_hops)
+
+    @property
+    def _held_hops(self) -> int:
+        """Hops of sound that come after the mel frames that they belong to."""
+        return self.vocoder.delay_frames - LEAD_HOPS
 
     def token_state(self, embedding: Tensor, hidden: Tensor) -> Tensor:
         """Join what ``push`` wants: a token's embedding (D,) and the output (D,) of ``layer``."""
@@ -161,12 +165,11 @@ class Speaker:
         words, _ = read(state.reader, "", last=True)
         pieces, state = self._speak(self._know(state, words), last=True)
         if state.started:
-            silence = self._silence(self.vocoder.delay_frames)
+            silence = self._silence(self._held_hops)
             pcm, vocoder = self.vocoder.synthesize(
                 silence, state.vocoder, silence.new_zeros(silence.shape[:2])
             )
-            tail = pcm[:, : LEAD_HOPS * MEL_HOP_LENGTH] * state.manner.volume
-            pieces.append(Piece(silence[0, :0], tail[0], state.length))
+            pieces.append(Piece(silence[0, :0], pcm[0] * state.manner.volume, state.length))
         return pieces
 
     def _silence(self, frames: int) -> Tensor:
