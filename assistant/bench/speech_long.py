@@ -1,7 +1,7 @@
 """Ten minutes in one go: are the last words as clear as the first, and does anything grow?"""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -18,7 +18,7 @@ MOST_LETTERS_A_SECOND = 20  # more than are ever spoken
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Sentence:
     """Some sound and the text spoken in it."""
 
     audio: NDArray[np.float32]
@@ -29,10 +29,10 @@ class Stretch:
 class LongSpeech:
     """What was kept of a long text."""
 
-    first: Stretch
-    last: Stretch
+    first: tuple[Sentence, ...]  # of the first minute
+    last: tuple[Sentence, ...]  # of the last
     spoken_s: float
-    grown_mb: float  # of the process, from the end of the first minute on
+    grown_mb: float  # of the process, in the second half
 
 
 def long_text(sentences: Sequence[str], minutes: float) -> str:
@@ -53,14 +53,13 @@ def speak_long(
     first: list[Piece] = []
     last: deque[Piece] = deque()
     samples = held = 0
-    first_end = before_last = 0  # characters
+    before_last = 0  # characters
     settled_mb = 0.0
     for piece in pieces:
         samples += len(piece.pcm)
         if samples <= MINUTE:
             first.append(piece)
-            first_end = piece.text_end
-        else:
+        if samples >= minutes * MINUTE / 2:
             settled_mb = settled_mb or peak_mb()
         last.append(piece)
         held += len(piece.pcm)
@@ -72,20 +71,27 @@ def speak_long(
             break
     grown = peak_mb() - settled_mb if settled_mb else 0.0
     return LongSpeech(
-        Stretch(_sound(first), text[:first_end]),
-        Stretch(_sound(last), text[before_last : last[-1].text_end] if last else ""),
+        tuple(_sentences(first, text, 0)),
+        tuple(_sentences(last, text, before_last)),
         samples / SAMPLE_RATE,
         grown,
     )
 
 
-def _sound(pieces: Iterable[Piece]) -> NDArray[np.float32]:
-    return np.concatenate([np.zeros(0, np.float32), *(piece.pcm.clamp(-1, 1).numpy() for piece in pieces)])
+def _sentences(pieces: Iterable[Piece], text: str, begin: int) -> Iterator[Sentence]:
+    """Cut pieces, spoken from character ``begin`` of the text on, at its sentences' ends."""
+    sound: list[NDArray[np.float32]] = []
+    for piece in pieces:
+        sound.append(piece.pcm.clamp(-1, 1).numpy())
+        said = text[begin : piece.text_end]
+        if said.rstrip().endswith((".", "?", "!")):
+            yield Sentence(np.concatenate(sound), said)
+            sound, begin = [], piece.text_end
 
 
 def errors(ear: Recognizer, spoken: LongSpeech) -> dict[str, WordError]:
-    """Word error of both minutes."""
+    """Word error of both minutes, whole sentences only."""
     return {
-        name: word_error(stretch.text, ear.hear(stretch.audio))
-        for name, stretch in (("first minute", spoken.first), ("last minute", spoken.last))
+        name: sum((word_error(one.text, ear.hear(one.audio)) for one in kept), WordError(0, 0))
+        for name, kept in (("first minute", spoken.first), ("last minute", spoken.last))
     }

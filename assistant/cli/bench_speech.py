@@ -47,6 +47,7 @@ def speech(
     voices: list[Voice] = [bench.Viva(reciter, Manner(style, rate))]
     if others:
         voices += [bench.Hibari(threads), bench.Joe(store.path("piper-joe"), threads)]
+    speed = speech_speed.figures(reciter, texts[:20])  # before the judges' threads are there to wait beside
     judges = bench.all_judges(threads)
     figures: dict[str, dict[str, float]] = {}
     worst: list[Verdict] = []
@@ -58,7 +59,7 @@ def speech(
         figures[speaker.name] = bench.summary(verdicts)
         worst = worst or bench.worst(verdicts, lambda verdict: verdict.scores["DistillMOS"])
         worst += bench.misheard(verdicts) if speaker is voices[0] else []
-    figures[voices[0].name] |= speech_speed.figures(reciter, texts[:20])
+    figures[voices[0].name] |= speed
     if as_json:
         print(
             json.dumps(
@@ -93,7 +94,7 @@ def speech_long(
         task = progress.add_task("speaking", total=60 * minutes)
         pieces = load_reciter(voice).recite(text, Manner())
         spoken = bench.speak_long(pieces, text, minutes, lambda done: progress.update(task, completed=done))
-    print(f"spoken {spoken.spoken_s:.0f} s; memory grew by {spoken.grown_mb:.1f} MB after the first minute")
+    print(f"spoken {spoken.spoken_s:.0f} s; memory grew by {spoken.grown_mb:.1f} MB in the second half")
     for name, error in bench.errors(ear, spoken).items():
         print(f"{name}: word error by {ear.name} {error.percent:.1f} % of {error.words} words")
 
