@@ -39,10 +39,7 @@ OWN_SHARE, OTHERS_SHARE = 0.08, 0.07  # parts of the steps on the sound's own me
 QUIET = -9.0  # log gain under which filters are not told apart
 NEAR_HZ, BETWEEN = 35.0, 0.15  # what counts as on a harmonic, and the weight of what does not
 REST_QUIET = -11.0  # the same for the rest, which may lie under everything
-CLEAR_BINS, DIM = (
-    300,
-    0.3,
-)  # bins, up to 6 kHz, in which the rest is heard well, and the weight of those above
+CLEAR_BINS, DIM = 300, 0.3  # bins in which the rest is heard well, to 6 kHz, and the weight of the others
 WEIGHTS = {"rest": 2.0, "mel": 0.3, "pitch": 0.3}
 TONE_BINS = round(TOP_HZ / SAMPLE_RATE * SYNTHESIS_LENGTH)  # above it there are no pulses
 
@@ -70,9 +67,7 @@ class Frames:
     style: Tensor  # (..., T) int64
     mel: Tensor  # (..., T, N_MELS) of the sound
     filters: Tensor  # (..., T, 2 * BINS) log gains of the teacher's pulses and noise
-    rest: (
-        Tensor  # (..., T, 2 * REST_BINS) log gain and phase of the teacher's rest; fewer frames, see rest.py
-    )
+    rest: Tensor  # (..., 4 * T / 5, 2 * REST_BINS) log gain and phase of the teacher's rest
     pcm: Tensor  # (..., T, MEL_HOP_LENGTH)
 
     def clips(self, starts: list[int], hops: int) -> "Frames":

@@ -1,5 +1,6 @@
 """Puts the turn head's training together: it alone is learned, on everything else as it is shipped."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +51,10 @@ def shipped_hearing(language: Language) -> Hearing:
 
 def turn_recipe(language: Language, steps: int, imagined: int) -> TurnRecipe:
     """The turn head's training on the shipped transformer: sentences that were heard, and imagined ones."""
-    streams = cache_dir() / "turns" / "streams.safetensors"
+    what = hashlib.sha256(f"{imagined} {len(heard_features().records)}".encode())
+    for name in (ADAPTER_FILE, ENCODER_FILE):
+        what.update((WEIGHTS / name).read_bytes())
+    streams = cache_dir() / "turns" / f"{what.hexdigest()[:16]}.safetensors"
     if not streams.exists():
         read = Streams.joined(list(_read_turns(language, imagined)))
         streams.parent.mkdir(parents=True, exist_ok=True)

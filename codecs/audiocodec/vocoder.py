@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from audiocodec.conv import ConvStack, ConvState
 from audiocodec.mel import SILENCE
 from audiocodec.numbers import MEL_HOP_LENGTH, N_MELS
-from audiocodec.rest import RestNet, RestState
+from audiocodec.rest import DELAY_HOPS, RestNet, RestState
 from audiocodec.source import LOWEST_HZ, PulseState, initial_pulse_state, noise, pulses
 
-VOCODER_DELAY = 3  # mel frames of look-ahead
+VOCODER_DELAY = DELAY_HOPS  # mel frames of look-ahead
 SYNTHESIS_LENGTH = 2 * MEL_HOP_LENGTH  # samples of one overlap-add frame
 BINS = SYNTHESIS_LENGTH // 2 + 1
 PITCH_REFERENCE_HZ = 200.0
