@@ -12,16 +12,30 @@ from torch import Tensor
 from assistant.training.augment import Audio, Wear, Worn
 from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus, trimmed
 from assistant.training.texts import spoken_form
-from audiocodec.front_end import REFERENCE_FLOOR, FrontEnd, normalise
-from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
+from audiocodec.front_end import REFERENCE_FLOOR, FrontEnd, mel_centres, normalise
+from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH, LISTEN_SAMPLE_RATE
 
 MAX_UTTERANCE_S = 9.0
 GENTLE, FULL_STEPS = 0.3, 3_000
+THROATS = (0.84, 1.19)  # factors on the resonances
 
 
 def strength(step: int) -> float:
     """How much rooms, noise and devices do to the sound: little at first, then ever more."""
     return GENTLE + (1 - GENTLE) * min(1.0, step / FULL_STEPS)
+
+
+def other_throat(power: Tensor, factor: float) -> Tensor:
+    """Log mel (bands, frames) as from a throat that puts every resonance at so many times its frequency.
+
+    Source: Jaitly and Hinton 2013, Vocal Tract Length Perturbation improves speech recognition.
+    """
+    centres = mel_centres(len(power), LISTEN_SAMPLE_RATE)
+    low = torch.searchsorted(centres, centres / factor).clamp(1, len(centres) - 1) - 1
+    part = (
+        ((centres / factor - centres[low]) / (centres[low + 1] - centres[low])).clamp(0, 1)[:, None].float()
+    )
+    return power[low] * (1 - part) + power[low + 1] * part
 
 
 def padded(sounds: list[Audio], blocks: int) -> Tensor:
@@ -78,6 +92,7 @@ class SpeechBatches:
     ) -> None:
         """``tokens`` gives the reader's rows for words."""
         self.tokens, self.names, self.seed = tokens, names, seed
+        self.worn_before = 0  # steps by which the wear is ahead: an encoder that goes on knows worn speech
         self.front_end = FrontEnd()
         self.shares = np.asarray(sound.shares) / sum(sound.shares)
         self.corpora = []
@@ -107,7 +122,7 @@ class SpeechBatches:
         of ``stride``.
         """
         rng = np.random.default_rng((self.seed, step))
-        self.wear.strength = strength(step)
+        self.wear.strength = strength(step + self.worn_before)
         rank = float(rng.random())
         heard: list[Audio] = []
         targets: list[list[int]] = []
@@ -157,13 +172,15 @@ class SpeechBatches:
         return power
 
     def colour(self, power: Tensor, rng: np.random.Generator) -> Tensor:
-        """Bend each microphone's response, cut some to the telephone band, hide a few stretches of time and
-        pitch.
+        """Change some throats, bend each microphone's response, cut some to the telephone band, hide a few
+        stretches of time and pitch.
         """
         batch, bands, frames = power.shape
         axis = torch.linspace(0, torch.pi, bands)
         power = power.clone()
         for row in power:
+            if rng.random() < 0.5:
+                row.copy_(other_throat(row, float(rng.uniform(*THROATS))))
             if rng.random() < 0.5 * self.wear.strength:
                 curve = sum(
                     rng.normal(0, 0.25) * torch.cos(order * axis + rng.uniform(0, 6)) for order in range(1, 5)

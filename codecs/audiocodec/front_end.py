@@ -23,8 +23,8 @@ REFERENCE_LEVEL = 1.3  # decades; where speech at a usual level has its loudest 
 WINDOW_TAIL = LISTEN_WINDOW_LENGTH - LISTEN_HOP_LENGTH
 
 
-def mel_filters(n_mels: int, n_fft: int, sample_rate: int) -> Tensor:
-    """Triangular filters of equal area on the mel scale: (n_mels, n_fft // 2 + 1).
+def mel_edges(n_mels: int, sample_rate: int) -> Tensor:
+    """Edges of the mel bands in Hz, (n_mels + 2,): band i rises from edge i to i + 1 and falls to i + 2.
 
     Source: Slaney, Auditory Toolbox (1998); the scale is linear below 1 kHz and logarithmic above.
     """
@@ -32,11 +32,21 @@ def mel_filters(n_mels: int, n_fft: int, sample_rate: int) -> Tensor:
     top_hz = sample_rate / 2
     top = break_hz / linear_hz + torch.log(torch.tensor(top_hz / break_hz, dtype=torch.float64)) / step
     mels = torch.linspace(0, 1, n_mels + 2, dtype=torch.float64) * top
-    edges = torch.where(
+    return torch.where(
         mels < break_hz / linear_hz,
         mels * linear_hz,
         break_hz * torch.exp((mels - break_hz / linear_hz) * step),
     )
+
+
+def mel_centres(n_mels: int, sample_rate: int) -> Tensor:
+    """Frequency in Hz at which each mel band is highest, (n_mels,) float64."""
+    return mel_edges(n_mels, sample_rate)[1:-1]
+
+
+def mel_filters(n_mels: int, n_fft: int, sample_rate: int) -> Tensor:
+    """Triangular filters of equal area on the mel scale, see ``mel_edges``: (n_mels, n_fft // 2 + 1)."""
+    edges, top_hz = mel_edges(n_mels, sample_rate), sample_rate / 2
     bins = torch.linspace(0, top_hz, n_fft // 2 + 1, dtype=torch.float64)
     width = edges.diff()
     slopes = edges[:, None] - bins[None]
