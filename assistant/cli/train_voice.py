@@ -53,13 +53,14 @@ def mel_head(
     steps: Steps = 4_000,
     run: Run = "mel-head",
     pronounce: Annotated[bool, typer.Option(help="Also train the pronouncer, which is done early.")] = True,
+    shipped: Shipped = False,
     threads: Threads = 1,
     device: Device = "cpu",
 ) -> None:
     """Train the mel head."""
     from assistant.training import voice_recipes
 
-    voice_recipes.train_mel_head(run, steps, pronounce, voice_recipes.Machine(threads, device))
+    voice_recipes.train_mel_head(run, steps, pronounce, shipped, voice_recipes.Machine(threads, device))
 
 
 def finish(

@@ -11,7 +11,6 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 from torch.optim import AdamW, Optimizer
 
-from assistant.model.speaking.config import MelHeadConfig
 from assistant.model.speaking.frames import places, stretch
 from assistant.model.speaking.head import MelHead
 from assistant.model.speaking.pronouncer import spelling
@@ -72,7 +71,7 @@ class MelHeadRecipe:
 
     def __init__(
         self,
-        config: MelHeadConfig,
+        head: MelHead,
         plan: MelHeadPlan,
         examples: list[Example],
         entries: list[Entry],
@@ -82,7 +81,7 @@ class MelHeadRecipe:
         self.plan, self.entries, self.device = plan, entries, device
         kept = max(1, len(examples) // 100)
         self.checks, self.examples = examples[:kept], examples[kept:]
-        self.head = MelHead(config).to(device)
+        self.head = head.train().to(device)
         self.average = copy.deepcopy(self.head)
         self.optimizer = AdamW(self.head.parameters(), plan.rate, betas=(0.9, 0.98), weight_decay=0.01)
 

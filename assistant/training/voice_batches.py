@@ -14,7 +14,7 @@ from torch import Tensor
 from assistant.errors import WeightsError
 from assistant.model.speaking.pronouncer import Spelling, spelling
 from assistant.model.speaking.prosody import Windows, windows
-from assistant.model.speaking.units import split_phones, unit_ids
+from assistant.model.speaking.units import N_PHONES, split_phones, unit_ids
 from audiocodec.numbers import MEL_HOP_LENGTH
 
 NEUTRAL_WEIGHT = 3  # how much likelier a neutral sentence is drawn: it is what is spoken most
@@ -115,7 +115,7 @@ def lay_out(examples: list[Example]) -> Batch:
         texts, units = ("", *example.words, ""), [[], *words_of(example), []]
         letters += list(zip(texts[:-2], texts[1:-1], texts[2:], strict=True))
         triples += list(zip(units[:-2], units[1:-1], units[2:], strict=True))
-        phones += [own[1 if i == 0 else 0 : -1] for i, own in enumerate(units[1:-1])]
+        phones += [[unit for unit in own if unit < N_PHONES] for own in units[1:-1]]
         nexts.append(np.concatenate([example.hidden[1:], np.zeros_like(example.hidden[:1])]))
     words = [len(example.words) for example in examples]
     frames = [len(example.f0) for example in examples]

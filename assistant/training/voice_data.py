@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from assistant.model.speaking.normalize import ReaderState, Word, read
-from assistant.model.speaking.units import BOUNDARIES, CONSONANTS, START, VOWELS, unit_ids
+from assistant.model.speaking.units import BOUNDARIES, CONSONANTS, START, STRESSES, VOWELS, unit_ids
 from assistant.training.hidden_states import HiddenStates
 from assistant.training.teacher import MANNERS, Manner, Teacher, blend, filters_at, pitch_at, rests_at
 from assistant.training.vocoder_data import LEVEL
@@ -82,7 +82,7 @@ def units_of(
 ) -> tuple[list[int], list[int], list[int]] | None:
     """Turn the teacher's characters and durations into units, durations and units per word.
 
-    Gives nothing where the teacher's words are not ours.
+    Gives nothing where the teacher's words are not ours, or a stress does not stand before its vowel.
     """
     ids = unit_ids()
     chunks = phonemes.split(" ")
@@ -91,23 +91,25 @@ def units_of(
     units, spans, counts = [ids[START]], [int(durations[0])], []
     place = 1
     for index, (chunk, word) in enumerate(zip(chunks, words, strict=True)):
-        first, pending, mark, stress = len(units), 0, 0, ""
+        first, mark, stress = len(units), 0, ""
         for char in chunk:
             span = int(durations[place])
             place += 1
-            if char in "ˈˌ":
-                stress, pending = char, pending + span
-            elif char in VOWELS or char in CONSONANTS:
-                units.append(ids[(stress if char in VOWELS else "") + char])
-                spans.append(span + pending)
-                stress, pending = ("" if char in VOWELS else stress), 0
+            if char in STRESSES[1:] and not stress:
+                units.append(ids[char])
+                spans.append(span)
+                stress = char
+            elif char in VOWELS or (char in CONSONANTS and not stress):
+                units.append(ids[stress + char])
+                spans.append(span)
+                stress = ""
             elif char in BOUNDARIES:
                 mark += span
             else:
                 return None
-        if len(units) == first:
+        if len(units) == first or stress:
             return None
-        mark += int(durations[place]) + pending  # the space, or the pad at the end
+        mark += int(durations[place])  # the space, or the pad at the end
         place += 1
         units.append(ids[word.mark or (" " if index + 1 < len(words) else ".")])
         spans.append(mark)

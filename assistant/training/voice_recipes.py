@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.progress import Progress
+from torch import nn
 
 from assistant.errors import DependencyError
 from assistant.model.speaking.config import MelHeadConfig
@@ -123,12 +124,13 @@ def make_data(hours: float, vocoder_hours: float, threads: int) -> None:
             progress.update(task, completed=done)
 
 
-def train_mel_head(run: str, steps: int, pronounce: bool, machine: Machine) -> None:
+def train_mel_head(run: str, steps: int, pronounce: bool, shipped: bool, machine: Machine) -> None:
     """Go on with a run of the mel head, with or without its pronouncer."""
     device = machine.use()
     examples = read_corpus(corpus("head"))
     plan = MelHeadPlan(steps=steps) if pronounce else MelHeadPlan(steps=steps, lexicon_batch=0)
-    recipe = MelHeadRecipe(MelHeadConfig(), plan, examples, lexicon(pronunciations()), device)
+    head = load_voice()[0] if shipped else MelHead(MelHeadConfig())
+    recipe = MelHeadRecipe(head, plan, examples, lexicon(pronunciations()), device)
     runs.train(RUNS / run, recipe, runs.Plan(steps))
 
 
@@ -142,12 +144,16 @@ def train_vocoder(run: str, steps: int, adversarial_from: int, machine: Machine)
 
 
 def first_voice(shipped: bool) -> tuple[MelHead, SourceFilterVocoder]:
-    """What the finish begins with: the nets of the runs before it, or the shipped voice."""
-    if shipped:
-        return load_voice()
-    head, vocoder = MelHead(MelHeadConfig()), SourceFilterVocoder(VocoderConfig())
-    runs.load_module(RUNS / HEAD_RUN, "average", head)
-    runs.load_module(RUNS / VOCODER_RUN, "average", vocoder)
+    """What the finish begins with: the nets of the runs before it. ``shipped`` takes what no run trained from
+    the shipped voice.
+    """
+    head, vocoder = (
+        load_voice() if shipped else (MelHead(MelHeadConfig()), SourceFilterVocoder(VocoderConfig()))
+    )
+    nets: tuple[tuple[str, nn.Module], ...] = ((HEAD_RUN, head), (VOCODER_RUN, vocoder))
+    for run, net in nets:
+        if not shipped or (RUNS / run).exists():
+            runs.load_module(RUNS / run, "average", net)
     return head, vocoder
 
 

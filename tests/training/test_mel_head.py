@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from assistant.model.speaking.config import MelHeadConfig
-from assistant.model.speaking.units import BOUNDARIES, START, UNITS, split_phones, unit_ids
+from assistant.model.speaking.head import MelHead
+from assistant.model.speaking.units import (
+    BOUNDARIES,
+    START,
+    UNITS,
+    split_phones,
+    spoken,
+    stresses,
+    unit_ids,
+)
 from assistant.training import runs
 from assistant.training.train_mel_head import MelHeadPlan, MelHeadRecipe, unit_energy
 from assistant.training.voice_batches import Example, draw, lay_out, lexicon
@@ -31,10 +40,9 @@ def example(words: list[str], seed: int) -> Example:
     rng, ids = np.random.default_rng(seed), unit_ids()
     units, counts = [ids[START]], []
     for index, word in enumerate(words):
-        phones = split_phones(SAID[word])
-        assert phones is not None
-        units += [*(ids[phone] for phone in phones), ids["." if index + 1 == len(words) else " "]]
-        counts.append(len(phones) + 1)
+        own = spoken([ids[phone] for phone in split_phones(SAID[word]) or ()], stresses())
+        units += [*own, ids["." if index + 1 == len(words) else " "]]
+        counts.append(len(own) + 1)
     spans = rng.integers(2, 9, len(units)).astype(np.int16)
     frames = int(spans.sum())
     return Example(
@@ -60,7 +68,8 @@ def examples() -> list[Example]:
 
 def recipe(examples: list[Example]) -> MelHeadRecipe:
     plan = MelHeadPlan(steps=50, batch=3, frame_batch=2, lexicon_batch=4, rate=1e-2)
-    return MelHeadRecipe(TINY, plan, examples, lexicon(SAID), torch.device("cpu"))
+    torch.manual_seed(plan.seed)
+    return MelHeadRecipe(MelHead(TINY), plan, examples, lexicon(SAID), torch.device("cpu"))
 
 
 def test_layout_keeps_words_and_frames(examples: list[Example]) -> None:
@@ -113,3 +122,9 @@ def test_units_are_distinct() -> None:
     assert split_phones("həlˈO") == ["h", "ə", "l", "ˈO"]
     assert split_phones("ʘ") is None
     assert all(mark in UNITS for mark in BOUNDARIES)
+
+
+def test_a_stress_is_a_unit_before_its_vowel() -> None:
+    ids = unit_ids()
+    phones = [ids[phone] for phone in split_phones("həlˈO") or ()]
+    assert [UNITS[unit] for unit in spoken(phones, stresses())] == ["h", "ə", "l", "ˈ", "ˈO"]

@@ -18,7 +18,7 @@ from assistant.paths import WEIGHTS
 from audiocodec.vocoder import SourceFilterVocoder, VocoderConfig
 
 VOICE = WEIGHTS / "viva-voice.safetensors"
-KIND = "viva-voice/2"
+KIND = "viva-voice/3"
 
 
 def save_voice(path: Path, head: MelHead, vocoder: SourceFilterVocoder) -> None:

@@ -18,7 +18,7 @@ from assistant.model.speaking.head import MelHead
 from assistant.model.speaking.normalize import ReaderState, Word, read
 from assistant.model.speaking.pronouncer import LONGEST_WORD
 from assistant.model.speaking.prosody import windows
-from assistant.model.speaking.units import START, unit_ids
+from assistant.model.speaking.units import START, spoken, stresses, unit_ids
 from audiocodec.mel import SILENCE
 from audiocodec.numbers import MEL_HOP_LENGTH, N_MELS
 from audiocodec.source import LOWEST_HZ
@@ -101,7 +101,7 @@ class Speaker:
 
     def __init__(self, head: MelHead, vocoder: SourceFilterVocoder) -> None:
         self.head, self.vocoder = head.eval(), vocoder.eval()
-        self.ids = unit_ids()
+        self.ids, self.stress_of = unit_ids(), stresses()
 
     @property
     def layer(self) -> int:
@@ -196,9 +196,10 @@ class Speaker:
             pieces.append(piece)
         return pieces, state
 
-    def _pronounce(self, before: str, known: Known, after: str) -> tuple[int, ...]:
+    def _pronounce(self, before: str, known: Known, after: str) -> list[int]:
         word = known.word
-        return self.head.pronouncer.say(before, word.text, after, word.capital, known.state)
+        phones = self.head.pronouncer.say(before, word.text, after, word.capital, known.state)
+        return spoken(phones, self.stress_of)
 
     def _word(self, state: SpeakerState) -> tuple[Piece, SpeakerState]:
         """Speak the first waiting word."""
@@ -207,7 +208,7 @@ class Speaker:
         follower = rest[0] if rest and not word.ends_sentence else None
         phones = self._pronounce(state.last, known, follower.word.text if follower else "")
         # The word after the follower may not be known yet, so it never counts.
-        later = self._pronounce(word.text, follower, "") if follower else ()
+        later = self._pronounce(word.text, follower, "") if follower else []
         first = state.sentence is None
         sentence = state.sentence or self._new_sentence()
         boundary = word.mark or (" " if follower else ".")
@@ -241,7 +242,7 @@ class Speaker:
         manner: Manner,
         sentence: SentenceState,
         own: list[int],
-        later: tuple[int, ...],
+        later: list[int],
         known: Known,
         follower: Known | None,
     ) -> tuple[Tensor, Tensor, SentenceState]:
