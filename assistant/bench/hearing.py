@@ -65,7 +65,8 @@ def frames(transcriber: Transcriber, count: int) -> Iterator[Row]:
     """Word error in percent of the encoder alone, its best token of each frame: of the frames as they are,
     and of what their codes stand for; on voices put aside and on those it was trained on.
     """
-    listener, reader = transcriber.hearing.listener, transcriber.hearing.reader
+    listener = transcriber.hearing.listener
+    reader = listener.reader
     decode = transcriber.chat.tokenizer.decode
     kinds = {"held-out voices": sets.held_out(count)}
     kinds |= {f"{maker}, trained on": sets.trained_on(maker, count) for maker in ("hibari", "kokoro")}
@@ -75,7 +76,7 @@ def frames(transcriber: Transcriber, count: int) -> Iterator[Row]:
             sound = torch.nn.functional.pad(torch.from_numpy(clip.audio), (0, GAP_SAMPLES))
             with torch.inference_mode():
                 raw = listener.hear_all(sound[None])
-                heard = {"frames": raw.semantic, "codes": listener.codebooks(raw).semantic}
+                heard = {"frames": raw.semantic, "codes": listener.name(raw).semantic}
                 for name, semantic in heard.items():
                     [rows] = greedy(reader(semantic), torch.tensor([semantic.shape[1]]))
                     text = decode(reader.tokens[rows].tolist())

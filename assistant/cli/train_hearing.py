@@ -39,7 +39,7 @@ def encoder(
     shipped: Shipped = False,
     threads: Threads = 0,
 ) -> None:
-    """Teach the encoder, and the semantic codebooks behind it, the transformer's token space."""
+    """Teach the encoder the transformer's token space."""
     from assistant.paths import RUNS
     from assistant.training.hearing_recipes import ENCODER_RUN, encoder_recipe, read_language
     from assistant.training.runs import Plan, train
@@ -68,12 +68,12 @@ def hear(
         print(f"{maker}: {count} utterances", flush=True)
 
 
-def codebooks(shipped: Shipped = False, threads: Threads = 0) -> None:
+def codebooks(threads: Threads = 0) -> None:
     """Fit the codec's codebooks on heard frames."""
     from assistant.training.hearing_recipes import fit_and_keep
 
     set_threads(threads)
-    for name, left in fit_and_keep(shipped).items():
+    for name, left in fit_and_keep().items():
         print(f"{name}: variance left over {', '.join(f'{part:.3f}' for part in left)}")
 
 
@@ -92,14 +92,14 @@ def manner(steps: Steps = 800, shipped: Shipped = False, threads: Threads = 0) -
     train(RUNS / MANNER_RUN, manner_recipe(with_codebooks(read_language()), steps, shipped), Plan(steps))
 
 
-def codec(steps: Steps = 1_000, threads: Threads = 0) -> None:
+def codec(steps: Steps = 1_000, shipped: Shipped = False, threads: Threads = 0) -> None:
     """Train the codec's way back: codes to mel."""
     from assistant.paths import RUNS
     from assistant.training.hearing_recipes import CODEC_RUN, codec_recipe, read_language
     from assistant.training.runs import Plan, train
 
     set_threads(threads)
-    train(RUNS / CODEC_RUN, codec_recipe(read_language(), steps), Plan(steps))
+    train(RUNS / CODEC_RUN, codec_recipe(read_language(), steps, shipped), Plan(steps))
 
 
 def omni(

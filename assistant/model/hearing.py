@@ -70,15 +70,12 @@ class Impression:
 class Hearing(nn.Module):
     """Everything between samples and the transformer's input."""
 
-    def __init__(
-        self, listener: Listener, reader: TokenReader, embedding: Tensor, config: MannerConfig
-    ) -> None:
+    def __init__(self, listener: Listener, embedding: Tensor, config: MannerConfig) -> None:
         """``embedding`` (vocabulary, D) is the transformer's own, not trained here and not
         stored with this.
         """
         super().__init__()
-        self.listener, self.reader = listener, reader
-        self.manner = Manner(config)
+        self.listener, self.manner = listener, Manner(config)
         self.say_how = nn.Linear(PROSODY_WIDTH, config.model_width)
         self.sum_up = nn.Linear(config.hidden, config.model_width)
         nn.init.zeros_(self.say_how.weight)
@@ -86,6 +83,11 @@ class Hearing(nn.Module):
         self.register_buffer("embedding", embedding, persistent=False)
 
     embedding: Tensor
+
+    @property
+    def reader(self) -> TokenReader:
+        """What reads tokens from frames."""
+        return self.listener.reader
 
     def initial_state(self) -> HearingState:
         """Before the first sample of an utterance."""

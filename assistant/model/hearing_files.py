@@ -26,9 +26,9 @@ DECODER_FILE = "viva-codec-decoder.safetensors"  # codes to mel, for listening t
 HALF = torch.float16
 
 
-def save_encoder(path: Path, listener: Listener, reader: TokenReader) -> None:
+def save_encoder(path: Path, listener: Listener) -> None:
     """Write the encoder and the reader in half precision."""
-    parts = {"encoder": listener.encoder, "reader": reader}
+    parts = {"encoder": listener.encoder, "reader": listener.reader}
     _save(path, parts, {"encoder": json.dumps(listener.encoder.config.to_dict())})
 
 
@@ -58,24 +58,24 @@ def load_adapter(path: Path) -> Adapter:
     return read_adapter(_read(path)[0])
 
 
-def load_listener(path: Path, embedding: Tensor) -> tuple[Listener, TokenReader]:
-    """Read the encoder (its codebooks still empty) and the reader over ``embedding`` (vocabulary, D).
+def load_listener(path: Path, embedding: Tensor) -> Listener:
+    """Read the encoder (its codebooks still empty) with its reader over ``embedding`` (vocabulary, D).
 
     Raises:
         WeightsError: the file is missing, damaged or does not fit.
     """
     tensors, metadata = _read(path)
     try:
-        listener = Listener(config_of(json.loads(metadata["encoder"])))
         tokens = tensors["reader.tokens"].long()
         reader = TokenReader(embedding[tokens].float(), tokens)
+        listener = Listener(config_of(json.loads(metadata["encoder"])), reader)
         _fill({"encoder": listener.encoder, "reader": reader}, tensors)
     except (KeyError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path} does not hold a hearing encoder: {error}") from error
-    return listener.eval(), reader.eval()
+    return listener.eval()
 
 
-def start_from_shipped(path: Path, listener: Listener, reader: TokenReader) -> list[str]:
+def start_from_shipped(path: Path, listener: Listener) -> list[str]:
     """Begin a training where a file ends: copy what has the same name and shape, give the names of the rest.
 
     Raises:
@@ -83,7 +83,7 @@ def start_from_shipped(path: Path, listener: Listener, reader: TokenReader) -> l
     """
     tensors, _ = _read(path)
     missing = []
-    for name, part in (("encoder", listener.encoder), ("reader", reader)):
+    for name, part in (("encoder", listener.encoder), ("reader", listener.reader)):
         for key, value in part.state_dict().items():
             found = tensors.get(f"{name}.{key}")
             if found is not None and found.shape == value.shape and value.is_floating_point():
@@ -102,10 +102,10 @@ def load_hearing(folder: Path, embedding: Tensor) -> tuple[Hearing, TurnHead]:
     Raises:
         WeightsError: a file is missing, damaged or does not fit.
     """
-    listener, reader = load_listener(folder / ENCODER_FILE, embedding)
+    listener = load_listener(folder / ENCODER_FILE, embedding)
     tensors, metadata = _read(folder / CODEBOOKS_FILE)
     try:
-        hearing = Hearing(listener, reader, embedding, MannerConfig(**json.loads(metadata["manner"])))
+        hearing = Hearing(listener, embedding, MannerConfig(**json.loads(metadata["manner"])))
         turn_head = TurnHead(embedding.shape[1])
         parts = {
             "codebooks": listener.codebooks,
@@ -154,7 +154,8 @@ def load_parts(path: Path, parts: dict[str, nn.Module]) -> None:
 
 def new_hearing(config: EncoderConfig, manner: MannerConfig, embedding: Tensor, tokens: Tensor) -> Hearing:
     """Build an untrained ``Hearing``; for training and tests."""
-    return Hearing(Listener(config), TokenReader(embedding[tokens].float(), tokens), embedding, manner)
+    reader = TokenReader(embedding[tokens].float(), tokens)
+    return Hearing(Listener(config, reader), embedding, manner)
 
 
 def _save(path: Path, parts: dict[str, nn.Module], metadata: dict[str, str]) -> None:

@@ -90,7 +90,7 @@ def load_codec(folder: Path | None = None) -> VivaCodec[VocoderState]:
     """Load the codec both ways: encoder, codebooks, decoder, and the voice's vocoder."""
     folder = folder or store.path(HEARING, DECODER_FILE).parent
     file = GGUFFile(store.path(*BACKBONE))
-    listener, _ = load_listener(folder / ENCODER_FILE, file.tensor("token_embd.weight").float())
+    listener = load_listener(folder / ENCODER_FILE, file.tensor("token_embd.weight").float())
     load_parts(folder / CODEBOOKS_FILE, {"codebooks": listener.codebooks})
     _, vocoder = load_voice()
     return VivaCodec(listener.eval(), load_decoder(folder / DECODER_FILE), vocoder)

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,6 +24,7 @@ from assistant.model.hearing_files import (
     DECODER_FILE,
     ENCODER_FILE,
     load_adapter,
+    load_decoder,
     load_listener,
     load_parts,
     new_hearing,
@@ -39,13 +40,12 @@ from assistant.model.tokenizer import Tokenizer, tokenizer_from_gguf
 from assistant.model.turn_head import TurnHead
 from assistant.paths import RUNS, WEIGHTS, cache_dir
 from assistant.training.features import FeatureSet, hear_corpus, read_features
-from assistant.training.following_codebooks import FollowingCodebooks
 from assistant.training.local_manifests import HEARING, OMNI, write_manifest
 from assistant.training.lora import Adapted
 from assistant.training.piper import Piper
 from assistant.training.precision import working_dtype
 from assistant.training.runs import load_module
-from assistant.training.speech_batches import Sound, SpeechBatches
+from assistant.training.speech_batches import FULL_STEPS, Sound, SpeechBatches
 from assistant.training.speech_data import CorpusAudio, Utterance, make_corpus, read_corpus
 from assistant.training.texts import always_capital, lines, spoken_form
 from assistant.training.train_codec import CodecRecipe
@@ -57,7 +57,7 @@ from assistant.training.whisper_start import read_ctranslate2, start_from
 from assistant.weights import store
 from assistant.weights.gguf import GGUFFile
 from audiocodec.encoder import EncoderConfig
-from audiocodec.listener import BOOK_SIZE, SEMANTIC_BOOKS, TIMBRE_WIDTH, Codebooks
+from audiocodec.listener import TIMBRE_WIDTH, Listener
 from audiocodec.viva import DecoderConfig, MelDecoder
 
 BACKBONE = ("smollm2-135m-instruct", "model.gguf")
@@ -158,10 +158,12 @@ def encoder_recipe(language: Language, pace: Pace, shipped: bool = False) -> Enc
     """The encoder's training, started from Whisper's weights, or where the shipped encoder ended."""
     hearing = new_hearing(EncoderConfig(), MannerConfig(), language.embedding, language.tokens)
     start_from(hearing.listener.encoder, read_ctranslate2(store.path("whisper-tiny.en", "model.bin")))
-    if shipped:
-        start_from_shipped(WEIGHTS / ENCODER_FILE, hearing.listener, hearing.reader)
-    books = FollowingCodebooks(SEMANTIC_BOOKS, BOOK_SIZE, language.embedding.shape[1])
-    return EncoderRecipe(hearing.listener.encoder, hearing.reader, books, speech_batches(language), pace)
+    batches = speech_batches(language)
+    if shipped:  # what the beginning of a run is for has been learned
+        start_from_shipped(WEIGHTS / ENCODER_FILE, hearing.listener)
+        pace = replace(pace, placed_steps=1)
+        batches.worn_before = FULL_STEPS // 2
+    return EncoderRecipe(hearing.listener.encoder, hearing.reader, batches, pace)
 
 
 def snapshot_encoder(language: Language, shipped: bool = False) -> None:
@@ -169,18 +171,18 @@ def snapshot_encoder(language: Language, shipped: bool = False) -> None:
     trained on this one. What an older one heard is dropped, unless it is the same.
     """
     if shipped:
-        listener, reader = load_listener(WEIGHTS / ENCODER_FILE, language.embedding)
+        listener = load_listener(WEIGHTS / ENCODER_FILE, language.embedding)
         step = f"shipped {hashlib.sha256((WEIGHTS / ENCODER_FILE).read_bytes()).hexdigest()}"
     else:
         hearing = new_hearing(EncoderConfig(), MannerConfig(), language.embedding, language.tokens)
         step = str(load_module(RUNS / ENCODER_RUN, "encoder", hearing.listener.encoder))
         load_module(RUNS / ENCODER_RUN, "reader", hearing.reader)
-        listener, reader = hearing.listener, hearing.reader
+        listener = hearing.listener
     mark = snapshot_path().with_suffix(".step")
     if not mark.exists() or mark.read_text() != step:
         shutil.rmtree(cache_dir() / "heard", ignore_errors=True)
         mark.parent.mkdir(parents=True, exist_ok=True)
-        save_encoder(snapshot_path(), listener, reader)
+        save_encoder(snapshot_path(), listener)
         mark.write_text(step)
 
 
@@ -191,8 +193,8 @@ def snapshot_path() -> Path:
 
 def trained_encoder(language: Language) -> Hearing:
     """Hearing with the encoder that was set down; everything behind it is new."""
-    listener, reader = load_listener(snapshot_path(), language.embedding)
-    return Hearing(listener, reader, language.embedding, MannerConfig()).eval()
+    listener = load_listener(snapshot_path(), language.embedding)
+    return Hearing(listener, language.embedding, MannerConfig()).eval()
 
 
 def features_folder(maker: str) -> Path:
@@ -230,11 +232,9 @@ def _first_asks(records: list[Utterance], count: int) -> list[Utterance]:
     return sorted(records, key=lambda record: record.kind not in ("ask", "cutoff"))[:count]
 
 
-def fit_codebooks(books: Codebooks, features: FeatureSet, seed: int = 0) -> dict[str, list[float]]:
-    """Fit all codebooks but the semantic ones on heard frames; gives the part of the variance
-    left over after each.
-    """
-    generator = torch.Generator().manual_seed(seed)
+def fit_codebooks(listener: Listener, features: FeatureSet, seed: int = 0) -> dict[str, list[float]]:
+    """Fit the codebooks on heard frames; gives the part of the variance left over after each."""
+    generator, books = torch.Generator().manual_seed(seed), listener.codebooks
     chosen = torch.randperm(len(features.semantic), generator=generator)[:FIT_FRAMES]
     spectra = features.timbre[chosen]
     books.centre.copy_(spectra.mean(dim=0))
@@ -243,6 +243,7 @@ def fit_codebooks(books: Codebooks, features: FeatureSet, seed: int = 0) -> dict
     prosody = features.prosody[chosen]
     width = books.pitch.codebooks.shape[-1]
     return {
+        "semantic": books.semantic.fit(features.semantic[chosen].float(), listener.reader, generator),
         "pitch": books.pitch.fit(prosody[:, :width], generator),
         "loudness": books.loudness.fit(prosody[:, width:], generator),
         "timbre": books.timbre.fit((spectra - books.centre) @ books.components, generator),
@@ -275,7 +276,7 @@ def manner_recipe(hearing: Hearing, steps: int, shipped: bool = False) -> Manner
     """The manner net's training on what the codes stand for, begun anew or where the shipped net ended."""
     if shipped:
         load_parts(WEIGHTS / CODEBOOKS_FILE, {"manner": hearing.manner})
-    features, blanks = through_codebooks(hearing.listener.codebooks, hearing.reader, heard_features())
+    features, blanks = through_codebooks(hearing.listener, heard_features())
     return MannerRecipe(hearing.manner.train(), features, blanks, steps)
 
 
@@ -283,7 +284,7 @@ def omni_recipe(
     language: Language, pace: OmniPace, imagine: bool = False, shipped: bool = False
 ) -> OmniRecipe:
     """Joint training of the transformer with what is heard, or with what is only imagined;
-    begun anew or where the shipped adapter ended.
+    begun anew or where what is shipped of it ended.
     """
     if imagine:
         features = None
@@ -291,31 +292,25 @@ def omni_recipe(
     else:
         hearing = with_codebooks(language)
         load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
-        features, _ = through_codebooks(hearing.listener.codebooks, hearing.reader, heard_features())
+        features, _ = through_codebooks(hearing.listener, heard_features())
     hearing.manner.eval().requires_grad_(False)
     backbone = load_backbone(store.path(*BACKBONE), working_dtype("cpu"))
     speech = Speech(ChatFormat(language.tokenizer), row_reader(language), language.names)
     recipe = OmniRecipe(backbone, hearing, features, speech, pace)
     if shipped:
         recipe.adapted.start_from(load_adapter(WEIGHTS / ADAPTER_FILE))
+        parts = {name: recipe.projections[name] for name in ("say_how", "sum_up")}
+        load_parts(WEIGHTS / CODEBOOKS_FILE, {**parts, "turn_head": recipe.turn_head})
     return recipe
 
 
-def fit_and_keep(shipped: bool = False) -> dict[str, list[float]]:
-    """Fit codebooks on all heard frames, take the semantic ones from the encoder's run, and keep
-    all with the runs. ``shipped`` keeps all others as they are shipped: no encoder changes what they name.
-    """
-    books = trained_encoder(read_language()).listener.codebooks
-    semantic = FollowingCodebooks(SEMANTIC_BOOKS, BOOK_SIZE, books.semantic.codebooks.shape[-1])
-    load_module(RUNS / ENCODER_RUN, "books", semantic)
-    left: dict[str, list[float]] = {}
-    if shipped:
-        load_parts(WEIGHTS / CODEBOOKS_FILE, {"codebooks": books})
-    else:
-        left = fit_codebooks(books, heard_features())
-    books.semantic.codebooks.copy_(semantic.codebooks)
+def fit_and_keep() -> dict[str, list[float]]:
+    """Fit codebooks on all heard frames and keep them with the runs."""
+    listener = trained_encoder(read_language()).listener
+    left = fit_codebooks(listener, heard_features())
     codes_path().parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in books.state_dict().items()}, codes_path())
+    books = listener.codebooks.state_dict()
+    save_file({name: value.contiguous() for name, value in books.items()}, codes_path())
     return left
 
 
@@ -342,7 +337,7 @@ def write_weights(folder: Path = WEIGHTS) -> list[Path]:
     """Write the files of hearing and of joint training from the last runs."""
     language = read_language()
     hearing, turn_head = trained_hearing(language)
-    save_encoder(folder / ENCODER_FILE, hearing.listener, hearing.reader)
+    save_encoder(folder / ENCODER_FILE, hearing.listener)
     save_codes(folder / CODEBOOKS_FILE, hearing, turn_head)
     save_adapter(folder / ADAPTER_FILE, trained_adapter(OmniPace()))
     save_decoder(folder / DECODER_FILE, trained_decoder())
@@ -351,8 +346,12 @@ def write_weights(folder: Path = WEIGHTS) -> list[Path]:
     return [*(folder / name for name in names), *manifests]
 
 
-def codec_recipe(language: Language, steps: int, utterances: int = 400) -> CodecRecipe:
-    """The net from codes to mel, trained on clean speech that went through the codebooks."""
+def codec_recipe(
+    language: Language, steps: int, shipped: bool = False, utterances: int = 1_200
+) -> CodecRecipe:
+    """The net from codes to mel, trained on clean speech that went through the codebooks; begun anew or where
+    the shipped net ended.
+    """
     hearing = with_codebooks(language)
     sounds = []
     for maker, path in corpora().items():
@@ -360,7 +359,8 @@ def codec_recipe(language: Language, steps: int, utterances: int = 400) -> Codec
             audio = CorpusAudio(path)
             records = [record for record in read_corpus(path) if not record.whispered]
             sounds += [audio(record) for record in records[: utterances // 2]]
-    return CodecRecipe(MelDecoder(DecoderConfig()), hearing.listener, sounds, steps)
+    decoder = load_decoder(WEIGHTS / DECODER_FILE) if shipped else MelDecoder(DecoderConfig())
+    return CodecRecipe(decoder, hearing.listener, sounds, steps)
 
 
 def trained_decoder() -> MelDecoder:

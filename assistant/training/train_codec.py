@@ -33,7 +33,7 @@ class Pair:
 def pair(listener: Listener, pcm: NDArray[np.int16]) -> Pair:
     """Hear one utterance and keep its own mel beside what its codes stand for."""
     sound = torch.from_numpy(pcm.astype(np.float32) / 32_768)
-    frames = listener.codebooks(listener.hear_all(sound[None], HEARD_STRIDE))
+    frames = listener.name(listener.hear_all(sound[None], HEARD_STRIDE))
     log_mel = LogMel()
     sound = nn.functional.pad(sound, (0, frames.codes.shape[1] * CODEC_HOP_LENGTH - len(sound)))
     mel, _ = log_mel(sound[None], log_mel.initial_state(1))

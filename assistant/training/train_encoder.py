@@ -1,13 +1,8 @@
-"""Trains the encoder and its semantic codebooks to write words into the model's space.
+"""Trains the encoder to write words into the model's space.
 
 The loss is CTC whose output matrix is the language model's own token embedding, frozen, rows normalised, so
 that a projected frame lies where the model looks for the token that is heard. Only rows that occur in
 the training texts take part. Source of the loss: Graves et al. 2006 (CTC).
-
-When the frames are good enough, codebooks are fitted to them, and from then on the loss is that of what the
-codes stand for: the gradient passes the codebooks as if they were not there, the frames are drawn to their
-codes, and the codebooks follow the frames. Source: van den Oord et al. 2017, arXiv:1711.00937, section 3 and
-appendix A.1.
 """
 
 from dataclasses import dataclass
@@ -16,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from assistant.training.following_codebooks import FollowingCodebooks
 from assistant.training.precision import mixed
 from assistant.training.speech_batches import Batch, SpeechBatches
 from audiocodec.encoder import Encoder
@@ -39,8 +33,6 @@ class Pace:
     frequent_rows: int = 1_200
     other_rows: int = 800
     placed_steps: int = 1_000  # the known places of the words fade out over so many steps
-    quantise_from: float = 0.5  # part of the run after which codebooks take part
-    commitment: float = 0.25
 
 
 def ctc(logits: Tensor, batch: Batch, index: Tensor) -> Tensor:
@@ -105,26 +97,23 @@ class EncoderRecipe:
         self,
         encoder: Encoder,
         reader: TokenReader,
-        books: FollowingCodebooks,
         batches: SpeechBatches,
         pace: Pace,
     ) -> None:
-        self.encoder, self.reader, self.books = encoder, reader, books
+        self.encoder, self.reader = encoder, reader
         self.batches, self.pace = batches, pace
         self.optimizer = torch.optim.AdamW(parameter_groups(encoder, reader, pace), betas=(0.9, 0.98))
 
     def modules(self) -> dict[str, nn.Module]:
         """What is learned."""
-        return {"encoder": self.encoder, "reader": self.reader, "books": self.books}
+        return {"encoder": self.encoder, "reader": self.reader}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Its optimiser."""
         return {"encoder": self.optimizer}
 
     def step(self, number: int) -> dict[str, float]:
-        """Learn from one batch; gives the CTC loss per frame and, once there are codebooks, how
-        far the frames lie from their codes.
-        """
+        """Learn from one batch; gives the CTC loss per frame."""
         pace, rng = self.pace, np.random.default_rng((7, number))
         stride, ahead = int(rng.choice(STRIDES, p=STRIDE_SHARES)), self.encoder.config.ahead_blocks
         batch = self.batches.batch(number, pace.batch_s, ahead, stride)
@@ -136,34 +125,17 @@ class EncoderRecipe:
         with mixed(batch.mel.device.type):
             state = self.encoder.initial_state(len(batch.mel))
             projected = self.encoder(batch.mel, state, stride)[1][:, delay : delay + frames]
-        projected, figures, loss = projected.float(), {}, projected.new_zeros((), dtype=torch.float32)
-        if number >= pace.quantise_from * pace.steps:
-            real = torch.arange(frames)[None] < batch.frames[:, None]
-            telling = 1 - self.blank(projected.detach())
-            coded = self.books.follow(projected.detach(), real, telling, number)
-            away = (projected - coded).square().mean(dim=-1)[real].mean()
-            loss = loss + pace.commitment * away
-            figures["away"] = float(away.detach() / projected.detach()[real].var())
-            projected = projected + (coded - projected).detach()
         with mixed(batch.mel.device.type):
-            logits = self.reader(projected, keep)
+            logits = self.reader(projected.float(), keep)
         words = ctc(logits, batch, index)
-        figures["ctc"] = float(words.detach())
-        fading = 1 - number / pace.placed_steps
+        loss, fading = words, 1 - number / pace.placed_steps
         if fading > 0:
             loss = loss + 0.3 * fading * placed_loss(logits, batch, index)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss + words)
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 1.0)
         self.optimizer.step()
-        return figures
-
-    @torch.no_grad()
-    def blank(self, frames: Tensor) -> Tensor:
-        """Probability (B, T) that each of (B, T, D) frames says nothing new."""
-        with mixed(frames.device.type):
-            scores: Tensor = self.reader(frames)
-        return scores.float().softmax(dim=-1)[..., 0]
+        return {"ctc": float(words.detach())}
 
 
 def decay(step: int, stop: int, part: float, least: float = 0.05) -> float:

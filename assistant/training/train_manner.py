@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from assistant.model.manner import TRAITS, Manner
 from assistant.training.features import FeatureSet, HeardUtterance
-from audiocodec.listener import Codebooks, RawFrames
+from audiocodec.listener import Listener, RawFrames
 from audiocodec.reader import TokenReader
 
 BATCH = 48
@@ -83,20 +83,18 @@ def manner_losses(
 
 
 @torch.inference_mode()
-def through_codebooks(
-    books: Codebooks, reader: TokenReader, features: FeatureSet
-) -> tuple[FeatureSet, Tensor]:
+def through_codebooks(listener: Listener, features: FeatureSet) -> tuple[FeatureSet, Tensor]:
     """What the codes of a set's frames stand for, and each frame's blank probability."""
     semantic, prosody = [], []
     for rows in torch.split(torch.arange(len(features.semantic)), 8_192):
         raw = RawFrames(
             features.semantic[rows].float()[None], features.prosody[rows][None], features.timbre[rows][None]
         )
-        frames = books(raw)
+        frames = listener.name(raw)
         semantic.append(frames.semantic[0].half())
         prosody.append(frames.prosody[0])
     heard = FeatureSet(torch.cat(semantic), torch.cat(prosody), features.timbre, features.records)
-    return heard, blanks(reader, heard.semantic)
+    return heard, blanks(listener.reader, heard.semantic)
 
 
 @torch.inference_mode()

@@ -42,8 +42,8 @@ TURNS_RUN = "turns"
 
 def shipped_hearing(language: Language) -> Hearing:
     """Hearing as it is shipped."""
-    listener, reader = load_listener(WEIGHTS / ENCODER_FILE, language.embedding)
-    hearing = Hearing(listener, reader, language.embedding, MannerConfig())
+    listener = load_listener(WEIGHTS / ENCODER_FILE, language.embedding)
+    hearing = Hearing(listener, language.embedding, MannerConfig())
     parts = {"codebooks": listener.codebooks, "manner": hearing.manner}
     load_parts(WEIGHTS / CODEBOOKS_FILE, parts | {"say_how": hearing.say_how, "sum_up": hearing.sum_up})
     return hearing.eval()
@@ -64,7 +64,7 @@ def turn_recipe(language: Language, steps: int, imagined: int) -> TurnRecipe:
 
 def _read_turns(language: Language, imagined: int) -> Iterator[Streams]:
     hearing, rng, rows = shipped_hearing(language), Random(8), row_reader(language)
-    features, _ = through_codebooks(hearing.listener.codebooks, hearing.reader, heard_features())
+    features, _ = through_codebooks(hearing.listener, heard_features())
     backbone = load_backbone(store.path(*BACKBONE), working_dtype("cpu"))
     merge(backbone, load_adapter(WEIGHTS / ADAPTER_FILE))
     with torch.inference_mode():

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from audiocodec.encoder import Encoder, EncoderConfig, EncoderState
 from audiocodec.front_end import FrontEnd, FrontEndState
 from audiocodec.interface import CodecSpec
+from audiocodec.named import NamedCodebooks
 from audiocodec.numbers import (
     CODEC_HOP_LENGTH,
     ENCODER_BLOCK_FRAMES,
@@ -19,9 +20,10 @@ from audiocodec.numbers import (
     exact_div,
 )
 from audiocodec.prosody import STEPS_PER_FRAME, Prosody
+from audiocodec.reader import TokenReader
 from audiocodec.rvq import ResidualCodebooks
 
-SEMANTIC_BOOKS, PITCH_BOOKS, LOUDNESS_BOOKS, TIMBRE_BOOKS = 4, 1, 1, 2
+SEMANTIC_BOOKS, PITCH_BOOKS, LOUDNESS_BOOKS, TIMBRE_BOOKS = 5, 1, 1, 1  # two of the first name the token
 BOOK_SIZE = 2_048  # 11 bits
 PITCH_WIDTH = 2 * STEPS_PER_FRAME  # pitch and voicing
 TIMBRE_HALVES = 2  # spectra per codec frame
@@ -80,40 +82,40 @@ class Codebooks(nn.Module):
 
     def __init__(self, model_width: int) -> None:
         super().__init__()
-        self.semantic = ResidualCodebooks(SEMANTIC_BOOKS, BOOK_SIZE, model_width)
+        self.semantic = NamedCodebooks(SEMANTIC_BOOKS, BOOK_SIZE, model_width)
         self.pitch = ResidualCodebooks(PITCH_BOOKS, BOOK_SIZE, PITCH_WIDTH)
         self.loudness = ResidualCodebooks(LOUDNESS_BOOKS, BOOK_SIZE, STEPS_PER_FRAME)
         self.timbre = ResidualCodebooks(TIMBRE_BOOKS, BOOK_SIZE, TIMBRE_WIDTH)
         self.register_buffer("components", torch.zeros(TIMBRE_HALVES * LISTEN_N_MELS, TIMBRE_WIDTH))
         self.register_buffer("centre", torch.zeros(TIMBRE_HALVES * LISTEN_N_MELS))
 
-    def forward(self, raw: RawFrames) -> Frames:
-        """Name frames."""
-        semantic_codes, semantic = self.semantic(raw.semantic)
+    def forward(self, raw: RawFrames, reader: TokenReader) -> Frames:
+        """Name frames; their words as the reader finds them."""
+        semantic_codes, semantic = self.semantic(raw.semantic, reader)
         pitch_codes, pitch = self.pitch(raw.prosody[..., :PITCH_WIDTH])
         loudness_codes, loudness = self.loudness(raw.prosody[..., PITCH_WIDTH:])
         timbre_codes, timbre = self.timbre((raw.timbre - self.centre) @ self.components)
         codes = torch.cat([semantic_codes, pitch_codes, loudness_codes, timbre_codes], dim=-1)
         return Frames(codes, semantic, torch.cat([pitch, loudness], dim=-1), timbre)
 
-    def decode(self, codes: Tensor) -> Frames:
+    def decode(self, codes: Tensor, reader: TokenReader) -> Frames:
         """Give what codes (B, T, K) stand for."""
         parts = torch.split(codes, [SEMANTIC_BOOKS, PITCH_BOOKS, LOUDNESS_BOOKS, TIMBRE_BOOKS], dim=-1)
         prosody = torch.cat([self.pitch.decode(parts[1]), self.loudness.decode(parts[2])], dim=-1)
-        return Frames(codes, self.semantic.decode(parts[0]), prosody, self.timbre.decode(parts[3]))
+        return Frames(codes, self.semantic.decode(parts[0], reader), prosody, self.timbre.decode(parts[3]))
 
 
 class Listener(nn.Module):
-    """Front end, encoder, prosody and codebooks in one streaming step.
+    """Front end, encoder, prosody, reader and codebooks in one streaming step.
 
     Frames come ``delay`` frames late, because the encoder looks ahead: the first of a stream stand for the
     silence before it, and so many blocks of silence bring out its end.
     """
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: EncoderConfig, reader: TokenReader) -> None:
         super().__init__()
         self.front_end = FrontEnd()
-        self.encoder = Encoder(config)
+        self.encoder, self.reader = Encoder(config), reader
         self.prosody = Prosody()
         self.codebooks = Codebooks(config.model_width)
         self.delay = config.ahead_blocks * ENCODER_BLOCK_FRAMES  # codec frames
@@ -162,7 +164,16 @@ class Listener(nn.Module):
     def forward(self, pcm: Tensor, state: ListenerState) -> tuple[Frames, ListenerState]:
         """Hear and name (B, n * ENCODER_BLOCK_LENGTH) samples at 24 kHz: 2 n frames."""
         raw, state = self.hear(pcm, state)
-        return self.codebooks(raw), state
+        return self.name(raw), state
+
+    def name(self, raw: RawFrames) -> Frames:
+        """Give frames their codes."""
+        frames: Frames = self.codebooks(raw, self.reader)
+        return frames
+
+    def decode(self, codes: Tensor) -> Frames:
+        """Give what codes (B, T, K) stand for."""
+        return self.codebooks.decode(codes, self.reader)
 
 
 def spectra(power: Tensor) -> Tensor:

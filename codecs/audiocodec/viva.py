@@ -123,7 +123,7 @@ class VivaCodec(nn.Module, Generic[V]):
         """Turn codes (B, K, T) into (B, T * CODEC_HOP_LENGTH) samples."""
         if codes.shape[1] != SPEC.codebooks:
             raise ValueError(f"got {codes.shape[1]} codebooks, need {SPEC.codebooks}")
-        frames = self.listener.codebooks.decode(codes.transpose(1, 2))
+        frames = self.listener.decode(codes.transpose(1, 2))
         mel, decoding = self.decoder(frames, state.mel)
         pcm, vocoding = self.vocoder.synthesize(mel, state.vocoder, pitch_per_mel_frame(frames.prosody))
         assert pcm.shape[-1] == codes.shape[-1] * CODEC_HOP_LENGTH

@@ -7,6 +7,7 @@ from audiocodec.encoder import EncoderConfig, EncoderState
 from audiocodec.front_end import DYNAMIC_RANGE, REFERENCE_FLOOR, FrontEnd, normalise
 from audiocodec.listener import SPEC, Listener
 from audiocodec.numbers import ENCODER_BLOCK_LENGTH, MAX_BITRATE
+from audiocodec.reader import TokenReader
 from audiocodec.resample import DOWN, Downsampler, gain_at
 
 CONFIG = EncoderConfig(
@@ -28,7 +29,8 @@ CONFIG = EncoderConfig(
 @pytest.fixture
 def listener() -> Listener:
     torch.manual_seed(0)
-    listener = Listener(CONFIG).eval()
+    reader = TokenReader(torch.randn(25, CONFIG.model_width), torch.arange(25))
+    listener = Listener(CONFIG, reader).eval()
     for layer in listener.encoder.projector.layers:
         torch.nn.init.normal_(layer.attention.distance_bias)  # a bias that tells distances apart
     torch.nn.init.normal_(listener.encoder.positions)

@@ -10,6 +10,7 @@ from audiocodec.encoder import EncoderConfig
 from audiocodec.listener import SPEC, Listener
 from audiocodec.numbers import MEL_HOP_LENGTH, N_MELS
 from audiocodec.prosody import PROSODY_WIDTH
+from audiocodec.reader import TokenReader
 from audiocodec.viva import DecoderConfig, MelDecoder, VivaCodec, pitch_per_mel_frame
 
 CONFIG = EncoderConfig(
@@ -50,7 +51,8 @@ class MeanVocoder:
 @pytest.fixture
 def codec() -> VivaCodec[Count]:
     torch.manual_seed(0)
-    listener = Listener(CONFIG).eval()
+    reader = TokenReader(torch.randn(25, CONFIG.model_width), torch.arange(25))
+    listener = Listener(CONFIG, reader).eval()
     for name, value in listener.codebooks.named_buffers():
         value.copy_(torch.ones_like(value) if name.endswith("scale") else torch.randn_like(value) * 0.5)
     decoder = MelDecoder(DecoderConfig(12, 16, 8, 2, 2, 3)).eval()

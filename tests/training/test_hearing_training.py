@@ -1,6 +1,5 @@
 """Training of hearing on a corpus of tones: data is resumable, losses fall, runs agree with the live path."""
 
-import copy
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from assistant.model.hearing_files import new_hearing, save_encoder, start_from_
 from assistant.model.manner import MannerConfig
 from assistant.training.augment import Wear
 from assistant.training.features import FeatureSet, HeardUtterance, hear_corpus, pace, prepare, read_features
-from assistant.training.following_codebooks import FollowingCodebooks
 from assistant.training.speech_batches import Sound, SpeechBatches, other_throat, place
 from assistant.training.speech_data import CorpusAudio, make_corpus, read_corpus, trimmed
 from assistant.training.texts import Line
@@ -191,40 +189,20 @@ def test_the_encoder_starts_as_whisper() -> None:
 
 def test_encoder_learns(corpus: Path, hearing: Hearing) -> None:
     pace = Pace(head=5e-3, encoder=1e-3, warm_up=2, batch_s=6, steps=40, frequent_rows=25, other_rows=1)
-    books = FollowingCodebooks(2, 8, WIDTH)
-    recipe = EncoderRecipe(hearing.listener.encoder.train(), hearing.reader, books, batches(corpus), pace)
+    recipe = EncoderRecipe(hearing.listener.encoder.train(), hearing.reader, batches(corpus), pace)
     losses = [recipe.step(number) for number in range(12)]
-    assert "away" not in losses[0]
     assert np.mean([loss["ctc"] for loss in losses[-4:]]) < 0.8 * np.mean(
         [loss["ctc"] for loss in losses[:3]]
     )
 
 
-def test_codebooks_follow_frames_that_move() -> None:
-    generator = torch.Generator().manual_seed(4)
-    centres = torch.randn(12, 6, generator=generator) * 4
-    books = FollowingCodebooks(2, 16, 6, gathered=400)
-    real, telling = torch.ones(4, 25, dtype=torch.bool), torch.ones(4, 25)
-    for step in range(500):
-        if step == 50:
-            still = copy.deepcopy(books)
-        shift = min(2.0, max(0, step - 50) * 0.01)
-        frames = centres[torch.randint(12, (4, 25), generator=generator)] + shift
-        frames = frames + 0.05 * torch.randn(frames.shape, generator=generator)
-        coded = books.follow(frames, real, telling, step)
-        assert (step < 8) == torch.equal(coded, frames)
-    away, left_behind = (float((one - frames).square().mean()) for one in (coded, still(frames)[1]))
-    assert away < 0.2 * left_behind
-    torch.testing.assert_close(books(frames)[1], books.decode(books(frames)[0]))
-
-
 def test_an_encoder_can_begin_where_the_shipped_one_ended(tmp_path: Path, hearing: Hearing) -> None:
     path = tmp_path / "encoder.safetensors"
-    save_encoder(path, hearing.listener, hearing.reader)
+    save_encoder(path, hearing.listener)
     torch.manual_seed(9)
     wider = EncoderConfig(**{**CONFIG.to_dict(), "window_blocks": CONFIG.window_blocks + 1})
     other = new_hearing(wider, MannerConfig(WIDTH, 8, 16), torch.randn(40, WIDTH), torch.arange(5, 30))
-    missing = start_from_shipped(path, other.listener, other.reader)
+    missing = start_from_shipped(path, other.listener)
     assert missing == ["encoder.positions"]
     torch.testing.assert_close(
         other.listener.encoder.project.weight, hearing.listener.encoder.project.weight, atol=1e-3, rtol=1e-3
@@ -257,9 +235,7 @@ def test_heard_frames_train_manner_and_make_the_live_runs(
             tmp_path / "heard", corpus, hearing.listener, wear, lambda record: record.kind != "scrambled"
         )
     )
-    features, blanks = through_codebooks(
-        hearing.listener.codebooks, hearing.reader, read_features(tmp_path / "heard")
-    )
+    features, blanks = through_codebooks(hearing.listener, read_features(tmp_path / "heard"))
     assert sum(record.frames for record in features.records) == len(features.semantic) == len(blanks)
     assert {record.finished for record in features.records} == {True, False}
     recipe = MannerRecipe(hearing.manner.train(), features, blanks, 60)
@@ -270,7 +246,7 @@ def test_heard_frames_train_manner_and_make_the_live_runs(
 @torch.inference_mode()
 def test_runs_of_kept_frames_are_those_of_the_live_path(hearing: Hearing) -> None:
     pcm = torch.randn(6 * 3_840, generator=torch.Generator().manual_seed(3)) * 0.2
-    frames = hearing.listener.codebooks(hearing.listener.hear_all(pcm[None]))
+    frames = hearing.listener.name(hearing.listener.hear_all(pcm[None]))
     record = HeardUtterance(0, 12, 0, 12, True, "", "ask", "", 0, "", {})
     features = FeatureSet(frames.semantic[0], frames.prosody[0], frames.timbre[0], (record,))
     runs = runs_of(hearing, features, record)

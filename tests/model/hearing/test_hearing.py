@@ -133,7 +133,7 @@ def test_codes_and_impression() -> None:
 def test_files_bring_it_back(tmp_path: Path) -> None:
     hearing, pcm = make_hearing(), speechlike()
     hearing.load_state_dict({name: value.half().float() for name, value in hearing.state_dict().items()})
-    save_encoder(tmp_path / ENCODER_FILE, hearing.listener, hearing.reader)
+    save_encoder(tmp_path / ENCODER_FILE, hearing.listener)
     save_codes(tmp_path / CODEBOOKS_FILE, hearing, TurnHead(WIDTH))
     loaded, _ = load_hearing(tmp_path, hearing.embedding)
     torch.testing.assert_close(hear(loaded, pcm, [4_000])[0], hear(hearing, pcm, [4_000])[0])
