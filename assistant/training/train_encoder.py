@@ -125,7 +125,6 @@ class EncoderRecipe:
         with mixed(batch.mel.device.type):
             state = self.encoder.initial_state(len(batch.mel))
             projected = self.encoder(batch.mel, state, stride)[1][:, delay : delay + frames]
-        with mixed(batch.mel.device.type):
             logits = self.reader(projected.float(), keep)
         words = ctc(logits, batch, index)
         loss, fading = words, 1 - number / pace.placed_steps
