@@ -52,28 +52,33 @@ def test_excited_is_higher_and_livelier(reciter: Reciter) -> None:
     assert excited.std() > neutral.std() * 1.1
 
 
-def test_context_changes_prosody(reciter: Reciter) -> None:
-    """The same words after different contexts are said differently."""
-    spoken = []
+@torch.inference_mode()
+def words_after(reciter: Reciter, ask: str) -> Tensor:
+    """Frames and mean pitch in octaves of each word of one answer: (words, 2), NaN where unvoiced."""
     tokenizer, speaker = reciter.tokenizer, reciter.speaker
-    for ask in (
-        "I just won the lottery! I can't believe it!",
-        "My dog died this morning. I'm so tired and sad.",
-    ):
-        prompt = [tokenizer.marker("<|im_start|>"), *tokenizer.encode(f"user\n{ask}")]
-        prompt += [tokenizer.marker("<|im_end|>"), *tokenizer.encode("\n")]
-        prompt += [tokenizer.marker("<|im_start|>"), *tokenizer.encode("assistant\n")]
-        state, stream, pieces = speaker.initial_state(), TextStream(tokenizer), []
-        ids = tokenizer.encode("Oh, I hear you. Tell me more about it.")
-        for token, hidden in token_states(reciter.decoder, ids, speaker.layer, prompt):
-            more, state = speaker.push(state, stream.push([token]), hidden)
-            pieces += more
-        spoken.append(torch.cat([piece.pcm for piece in [*pieces, *speaker.finish(state)]]))
-    assert len(spoken[0]) != len(spoken[1])
-    one, other = (pitch(reciter, pcm) for pcm in spoken)
-    assert float((stretched(one, 100) - stretched(other, 100)).abs().mean()) > 0.03  # octaves
+    prompt = [tokenizer.marker("<|im_start|>"), *tokenizer.encode(f"user\n{ask}")]
+    prompt += [tokenizer.marker("<|im_end|>"), *tokenizer.encode("\n")]
+    prompt += [tokenizer.marker("<|im_start|>"), *tokenizer.encode("assistant\n")]
+    state, stream, pieces = speaker.initial_state(), TextStream(tokenizer), []
+    ids = tokenizer.encode("Oh, I hear you. Tell me more about it.")
+    for token, hidden in token_states(reciter.decoder, ids, speaker.layer, prompt):
+        more, state = speaker.push(state, stream.push([token]), hidden)
+        pieces += more
+    rows = []
+    for mel in (piece.mel for piece in [*pieces, *speaker.finish(state)] if len(piece.mel)):
+        net = speaker.vocoder.pitch
+        heard, _ = net((mel[None] + 5) / 3, net.stack.initial_state(1))
+        voiced = (heard[0, :, 1] > 0) & (mel.mean(dim=-1) > -9)
+        rows.append((float(len(mel)), float(heard[0, voiced, 0].mean())))
+    return torch.tensor(rows)
 
 
-def stretched(curve: Tensor, count: int) -> Tensor:
-    """A curve read at so many even places."""
-    return torch.nn.functional.interpolate(curve[None, None], count, mode="linear", align_corners=True)[0, 0]
+def test_context_changes_prosody(reciter: Reciter) -> None:
+    """The same words after different contexts are said differently, and after the same one alike."""
+    won = words_after(reciter, "I just won the lottery! I can't believe it!")
+    lost = words_after(reciter, "My dog died this morning. I'm so tired and sad.")
+    again = words_after(reciter, "I just won the lottery! I can't believe it!")
+    torch.testing.assert_close(again, won, equal_nan=True)
+    assert len(won) == len(lost) == 9
+    assert (won[:, 0] != lost[:, 0]).any()
+    assert float((won - lost)[:, 1].abs().nanmean()) > 0.005  # octaves
