@@ -107,9 +107,18 @@ INLINE Ints zero_ints(void) { return (Ints){_mm256_setzero_si256(), _mm256_setze
 INLINE __m256i widened(const int8_t *w) { return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)w)); }
 INLINE Pairs load_pairs(const int8_t *w) { return (Pairs){widened(w), widened(w + LANES)}; }
 INLINE Ints dot(Ints sum, Pairs w, const int16_t *a) {
-    __m256i pair = _mm256_set1_epi32(*(const int32_t *)(const void *)a);
-    return (Ints){_mm256_add_epi32(sum.low, _mm256_madd_epi16(w.low, pair)),
-                  _mm256_add_epi32(sum.high, _mm256_madd_epi16(w.high, pair))};
+    __m256i low, high;
+    /* Written out, because compilers load the pairs of several rows ahead and then run out of registers: a sum that
+     * goes through memory takes twice as long.
+     */
+    __asm__("vpbroadcastd %6, %2\n\t"
+            "vpmaddwd %2, %5, %3\n\t"
+            "vpmaddwd %2, %4, %2\n\t"
+            "vpaddd %3, %1, %1\n\t"
+            "vpaddd %2, %0, %0"
+            : "+x"(sum.low), "+x"(sum.high), "=&x"(low), "=&x"(high)
+            : "x"(w.low), "x"(w.high), "m"(*(const int32_t *)(const void *)a));
+    return sum;
 }
 INLINE Floats zero_floats(void) { return (Floats){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 INLINE __m256 from_halves(const uint16_t *h) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)h)); }
