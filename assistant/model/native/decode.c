@@ -80,8 +80,19 @@ static void run_head(Pool *pool, uint32_t phase, const Step *step, Scratch *s) {
     project(pool, phase, m, s, step->session_count, step->logits, model->vocabulary, 0, NULL);
 }
 
+static void run_product(Pool *pool, uint32_t phase, Scratch *s) {
+    const Product *p = &pool->product;
+    s->a.rows = p->rows;
+    for (int r = 0; r < p->rows; r++) round_row(p->x + (size_t)r * p->width, p->width, p->m->cols, s->a, r);
+    project(pool, phase, p->m, s, p->rows, p->out, p->columns, 0, p->bias);
+}
+
 /* Take part in a phase until none of its items is left to take. */
 static void run_phase(Pool *pool, uint32_t phase, int thread) {
+    if (pool->product.m) {
+        run_product(pool, phase, pool->scratch + thread);
+        return;
+    }
     const Step *step = &pool->step;
     const Model *model = step->model;
     Scratch *s = pool->scratch + thread;
@@ -180,7 +191,7 @@ static void wake_sleepers(Pool *pool) {
 }
 
 /* `widest`: columns of the widest matrix. */
-Pool *decoder_open(int threads, int widest) {
+Pool *pool_open(int threads, int widest) {
     Pool *pool = calloc(1, sizeof(Pool));
     if (!pool) return NULL;
     pool->threads = threads;
@@ -215,11 +226,12 @@ static int grow(float **buffer, size_t *have, size_t need) {
 }
 
 /* Run one step; not to be called by two threads at once. 0: done, 1: no memory. */
-int decoder_run(Pool *pool, const Step *step) {
+int pool_step(Pool *pool, const Step *step) {
     const Model *model = step->model;
     Shared *shared = &pool->shared;
     int row = 0;
     while (atomic_load(&pool->active)) sched_yield(); /* a helper that slept through the end of the last step */
+    pool->product.m = NULL;
     shared->tiles[0] = 0;
     for (int i = 0; i < step->session_count; i++)
         for (int j = 0; j < step->sessions[i].count; j++, row++) {
@@ -245,7 +257,28 @@ int decoder_run(Pool *pool, const Step *step) {
     return 0;
 }
 
-void decoder_close(Pool *pool) {
+/* A product on its own, with the pool's threads; not to be called by two threads at once. A few rows are done before
+ * a sleeping helper would be up.
+ */
+void pool_multiply(Pool *pool, const Product *whole) {
+    int rows = whole->rows;
+    for (int row = 0; row < rows; row += MAX_ROWS) {
+        while (atomic_load(&pool->active)) sched_yield();
+        Product *part = &pool->product;
+        *part = *whole;
+        part->x += (size_t)row * part->width;
+        part->out += (size_t)row * part->columns;
+        part->rows = rows - row < MAX_ROWS ? rows - row : MAX_ROWS;
+        if (part->rows > TALL) wake_sleepers(pool);
+        uint32_t phase = ++pool->products & INT32_MAX; /* no helper has seen it */
+        atomic_store(&pool->ticket, (uint64_t)phase << 32);
+        run_phase(pool, phase, 0);
+        close_phase(pool, items_of(part->m));
+        atomic_store(&pool->ticket, IDLE);
+    }
+}
+
+void pool_close(Pool *pool) {
     atomic_store(&pool->closing, 1);
     pthread_mutex_lock(&pool->lock);
     atomic_fetch_add(&pool->generation, 1);

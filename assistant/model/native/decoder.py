@@ -6,12 +6,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from assistant.errors import EngineError
 from assistant.model.backbone import Backbone
 from assistant.model.config import ModelConfig
 from assistant.model.decoder import StepOutput, check_inputs
 from assistant.model.kv_cache import CacheShape, KVCache
-from assistant.model.native.build import load_library
 from assistant.model.native.structs import (
     MAX_GROUP_HEADS,
     MAX_HEAD_DIM,
@@ -21,6 +19,7 @@ from assistant.model.native.structs import (
     address,
     describe,
 )
+from assistant.model.native.threads import Threads
 from assistant.model.quantized import QuantizedModel, quantize
 from assistant.model.rotary import inverse_frequencies, rotation
 
@@ -40,22 +39,11 @@ class NativeDecoder:
         config = model.config
         if config.head_dim > MAX_HEAD_DIM or config.group > MAX_GROUP_HEADS:
             raise ValueError(f"heads of {config.head_dim} in groups of {config.group} are too large")
-        self._library = load_library()
-        self._library.decoder_open.restype = ctypes.c_void_p
-        self._library.decoder_run.argtypes = (ctypes.c_void_p, ctypes.POINTER(Step))
-        self._library.decoder_close.argtypes = (ctypes.c_void_p,)
         self.model = model
         self._c_model = describe(model)
         self._frequencies = inverse_frequencies(config.head_dim, config.rope_base)
         widest = max(m.columns for m in (model.head, model.layers[0].o, model.layers[0].down))
-        self._pool = self._library.decoder_open(threads or torch.get_num_threads(), widest)
-        if not self._pool:
-            raise EngineError("no memory for the CPU decoder")
-
-    def __del__(self) -> None:
-        pool = getattr(self, "_pool", None)
-        if pool:
-            self._library.decoder_close(pool)
+        self._threads = Threads(widest, threads)
 
     @property
     def config(self) -> ModelConfig:
@@ -131,8 +119,7 @@ class NativeDecoder:
             address(hidden),
             address(logits),
         )
-        if self._library.decoder_run(self._pool, ctypes.byref(step)):
-            raise EngineError("no memory for a step of the CPU decoder")
+        self._threads.step(step)
         for cache in caches:
             cache.advance(count)
 

@@ -22,6 +22,16 @@ class Matrix(ctypes.Structure):
     )
 
 
+class Product(ctypes.Structure):
+    """A matrix times rows."""
+
+    _fields_ = (
+        ("matrix", ctypes.POINTER(Matrix)),
+        *((name, ctypes.c_void_p) for name in ("x", "bias", "out")),
+        *((name, ctypes.c_int32) for name in ("rows", "width", "columns")),
+    )
+
+
 class Layer(ctypes.Structure):
     """Weights of one layer."""
 
@@ -79,7 +89,7 @@ def describe(model: QuantizedModel) -> Model:
     layers = (Layer * config.layers)()
     for target, source in zip(layers, model.layers, strict=True):
         for name in ("qkv", "o", "gate_up", "down"):
-            setattr(target, name, _matrix(getattr(source, name)))
+            setattr(target, name, matrix(getattr(source, name)))
         for name in ("attention_norm", "ffn_norm", "q_norm", "k_norm", "qkv_bias"):
             setattr(target, name, address(getattr(source, name)))
     return Model(
@@ -93,7 +103,7 @@ def describe(model: QuantizedModel) -> Model:
         config.norm_eps,
         ctypes.cast(layers, ctypes.POINTER(Layer)),
         address(model.norm),
-        _matrix(model.head),
+        matrix(model.head),
     )
 
 
@@ -102,5 +112,6 @@ def address(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def _matrix(matrix: PackedMatrix) -> Matrix:
-    return Matrix(address(matrix.weight), address(matrix.scale), matrix.rows, matrix.columns)
+def matrix(packed: PackedMatrix) -> Matrix:
+    """Point a C structure at a packed matrix, which must outlive it."""
+    return Matrix(address(packed.weight), address(packed.scale), packed.rows, packed.columns)

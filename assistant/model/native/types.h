@@ -44,6 +44,14 @@ typedef struct {
 } Step;
 
 typedef struct {
+    const Matrix *m;   /* null while a step of the decoder runs */
+    const float *x;    /* (rows, width) */
+    const float *bias; /* (columns), or null */
+    float *out;        /* (rows, columns): the first so many rows of the matrix */
+    int32_t rows, width, columns;
+} Product;
+
+typedef struct {
     float *x, *qkv, *h, *partial;
     Session sessions[MAX_ROWS];
     int32_t owner[MAX_ROWS]; /* session of each row */
@@ -63,6 +71,8 @@ typedef struct Pool {
     Scratch *scratch;
     Shared shared;
     Step step;
+    Product product;
+    uint32_t products; /* how many there have been */
     _Atomic uint64_t ticket; /* phase in the high half, next item in the low; IDLE between steps */
     atomic_int done;         /* items of this phase */
     atomic_int active;       /* helpers that may be reading what a step set up */
