@@ -34,6 +34,7 @@ from assistant.model.hearing_files import (
     save_encoder,
     start_from_shipped,
 )
+from assistant.model.listening import quicken
 from assistant.model.loading import load_backbone
 from assistant.model.manner import MannerConfig
 from assistant.model.tokenizer import Tokenizer, tokenizer_from_gguf
@@ -211,6 +212,7 @@ def hear(
     """
     snapshot_encoder(language, shipped)
     hearing = trained_encoder(language)
+    quicken(hearing)  # as it hears when it is used
     batches = speech_batches(language)
     batches.wear.strength = HEARD_WEAR
     for maker, count in utterances.items():

@@ -18,7 +18,9 @@ from assistant.model.hearing_files import (
     save_codes,
     save_encoder,
 )
+from assistant.model.listening import quicken
 from assistant.model.manner import TRAITS, MannerConfig
+from assistant.model.native import build
 from assistant.model.turn_head import TurnHead
 from audiocodec.encoder import EncoderConfig
 from audiocodec.numbers import ENCODER_BLOCK_LENGTH
@@ -147,3 +149,22 @@ def test_missing_and_wrong_files_are_named(tmp_path: Path) -> None:
         load_hearing(tmp_path, torch.zeros(40, WIDTH))
     with pytest.raises(WeightsError, match="no weights at"):
         load_adapter(tmp_path / ADAPTER_FILE)
+
+
+def test_rounded_to_int8_it_hears_the_same() -> None:
+    plain, rounded = make_hearing(), make_hearing()
+    quicken(rounded)
+    pcm = speechlike()
+    whole, _, _ = hear(rounded, pcm, [len(pcm)])
+    torch.testing.assert_close(hear(rounded, pcm, [500])[0], whole, atol=1e-4, rtol=1e-4)
+    with torch.inference_mode():
+        raw = [one.listener.hear_all(pcm[None]).semantic for one in (plain, rounded)]
+    torch.testing.assert_close(raw[0], raw[1], atol=0.05, rtol=0.05)
+
+
+def test_without_a_compiler_hearing_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "find_compiler", lambda: None)
+    hearing = make_hearing()
+    quicken(hearing)
+    assert hearing.reader.match is None
+    assert isinstance(hearing.listener.encoder.widen, torch.nn.Linear)
