@@ -1,6 +1,6 @@
 """What the engine remembers of one conversation: its items, and where they lie in the cache."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -49,6 +49,10 @@ class OpenAudio:
     def heard(self) -> Tensor | None:
         """All embeddings so far, (T, D)."""
         return torch.cat(self.embeddings) if self.embeddings else None
+
+    def longer(self, more: Tensor) -> "OpenAudio":
+        """The same with more embeddings (k, D), which take back what was made of the words so far."""
+        return replace(self, embeddings=(*self.embeddings, more), words=None) if len(more) else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,26 +93,28 @@ class Omni:
         audio = self._open_audio(conversation, item)
         conversation.reopen = ReopenMark(item, audio, conversation.cache.position)
         block, state = hearing.flush(audio.state)
-        self._take_in(conversation, replace(audio, state=state), block, -1)
-        assert conversation.audio is not None
-        embeddings = conversation.audio.heard()
+        whole = replace(audio, state=state).longer(block.embeddings)
+        embeddings = whole.heard()
         current = self.writer.enter(conversation, item, "user")
         if embeddings is not None:
             current.segments.append(Segment("audio", between_markers(self.parts.decoder, embeddings)))
-            audio = replace(audio, words=self._close(conversation))
+            audio = replace(audio, words=self._close(conversation, block.embeddings))
             conversation.reopen = replace(conversation.reopen, audio=audio)
         else:  # nothing was said: the marker is taken back, so that the sound leaves no trace
             conversation.cache.rewind(audio.begin)
         conversation.audio = None
         return [self._judged(audio, block)]
 
-    def _close(self, conversation: Conversation) -> float | None:
-        """Write the marker behind a sound; gives the transformer's logit that its words are all."""
-        closing, head = torch.tensor([AUDIO_CLOSE]), self.parts.turn_head
+    def _close(self, conversation: Conversation, last: Tensor) -> float | None:
+        """Write a sound's last embeddings and the marker behind it; gives the transformer's logit that its
+        words are all.
+        """
+        decoder, head = self.parts.decoder, self.parts.turn_head
+        inputs = torch.cat([last, decoder.embed(torch.tensor([AUDIO_CLOSE]))])
         if head is None:
-            self.writer.write(conversation, closing)
+            self.writer.write(conversation, inputs)
             return None
-        self.writer.write(conversation, closing, self.parts.decoder.config.layers)
+        self.writer.write(conversation, inputs, decoder.config.layers)
         assert conversation.last is not None
         assert conversation.last.hidden is not None
         with torch.inference_mode():
@@ -152,8 +154,7 @@ class Omni:
     ) -> list[Heard]:
         if len(block.embeddings):
             self.writer.write(conversation, block.embeddings)
-            audio = replace(audio, embeddings=(*audio.embeddings, block.embeddings), words=None)
-        conversation.audio = audio
+        conversation.audio = audio = audio.longer(block.embeddings)
         return [] if block.frames == frames_before else [self._judged(audio, block)]
 
     def _hearing(self) -> Hearing:
