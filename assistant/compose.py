@@ -1,5 +1,6 @@
 """The composition root: settings and weights become a model that hears, thinks and speaks."""
 
+import gc
 import os
 
 import torch
@@ -23,7 +24,10 @@ def load_omni(settings: Settings) -> Omni:
     """
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
     backbone, hearing, turn_head, chat = load_tuned(hearing_folder())
-    return Omni(Parts(make_decoder(backbone), chat.tokenizer, hearing, turn_head, load_speaker()))
+    omni = Omni(Parts(make_decoder(backbone), chat.tokenizer, hearing, turn_head, load_speaker()))
+    gc.collect()
+    gc.freeze()  # what is loaded stays: going through all of it for garbage holds an answer up
+    return omni
 
 
 def start_engine(settings: Settings) -> Worker[Conversation]:
