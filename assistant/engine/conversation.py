@@ -44,6 +44,7 @@ class OpenAudio:
     state: HearingState
     begin: int  # cache position before the audio marker
     embeddings: tuple[Tensor, ...] = ()
+    unwritten: int = 0  # of the newest embeddings, how many are not in the cache yet
     words: float | None = None  # the transformer's logit that these words are all; none while new ones come
 
     def heard(self) -> Tensor | None:
@@ -52,7 +53,14 @@ class OpenAudio:
 
     def longer(self, more: Tensor) -> "OpenAudio":
         """The same with more embeddings (k, D), which take back what was made of the words so far."""
-        return replace(self, embeddings=(*self.embeddings, more), words=None) if len(more) else self
+        if not len(more):
+            return self
+        unwritten = self.unwritten + len(more)
+        return replace(self, embeddings=(*self.embeddings, more), unwritten=unwritten, words=None)
+
+    def newest(self) -> Tensor:
+        """The embeddings that are not in the cache yet, (k, D) with k > 0."""
+        return torch.cat(self.embeddings)[-self.unwritten :]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from assistant.model.turn_head import TurnHead
 from assistant.session.engine import Answer, Usage
 from audiocodec.numbers import CODEC_HOP_LENGTH
 
+WRITTEN_AT_ONCE = 4  # embeddings: one or four, a pass of the transformer reads all its weights
 TRANSCRIPT_SHAPE = CacheShape(window=1_024, rewind=256)
 CANNOT_SEE = "(The user shows a picture, but you cannot see pictures yet.)"
 
@@ -98,19 +99,21 @@ class Omni:
         current = self.writer.enter(conversation, item, "user")
         if embeddings is not None:
             current.segments.append(Segment("audio", between_markers(self.parts.decoder, embeddings)))
-            audio = replace(audio, words=self._close(conversation, block.embeddings))
+            audio = replace(audio, words=self._close(conversation, whole))
             conversation.reopen = replace(conversation.reopen, audio=audio)
         else:  # nothing was said: the marker is taken back, so that the sound leaves no trace
             conversation.cache.rewind(audio.begin)
         conversation.audio = None
         return [self._judged(audio, block)]
 
-    def _close(self, conversation: Conversation, last: Tensor) -> float | None:
-        """Write a sound's last embeddings and the marker behind it; gives the transformer's logit that its
+    def _close(self, conversation: Conversation, audio: OpenAudio) -> float | None:
+        """Write what is left of a sound and the marker behind it; gives the transformer's logit that its
         words are all.
         """
         decoder, head = self.parts.decoder, self.parts.turn_head
-        inputs = torch.cat([last, decoder.embed(torch.tensor([AUDIO_CLOSE]))])
+        inputs = decoder.embed(torch.tensor([AUDIO_CLOSE]))
+        if audio.unwritten:
+            inputs = torch.cat([audio.newest(), inputs])
         if head is None:
             self.writer.write(conversation, inputs)
             return None
@@ -152,9 +155,11 @@ class Omni:
     def _take_in(
         self, conversation: Conversation, audio: OpenAudio, block: HeardBlock, frames_before: int
     ) -> list[Heard]:
-        if len(block.embeddings):
-            self.writer.write(conversation, block.embeddings)
-        conversation.audio = audio = audio.longer(block.embeddings)
+        audio = audio.longer(block.embeddings)
+        if audio.unwritten >= WRITTEN_AT_ONCE:
+            self.writer.write(conversation, audio.newest())
+            audio = replace(audio, unwritten=0)
+        conversation.audio = audio
         return [] if block.frames == frames_before else [self._judged(audio, block)]
 
     def _hearing(self) -> Hearing:
@@ -306,7 +311,7 @@ class Omni:
             conversation.cache.rewind(mark.position)
             return
         self.writer.rewrite_from(conversation, current)
-        conversation.audio = replace(mark.audio, begin=conversation.cache.position)
+        conversation.audio = replace(mark.audio, begin=conversation.cache.position, unwritten=0)
         self.writer.write(conversation, torch.tensor([AUDIO_OPEN]))
         embeddings = mark.audio.heard()
         if embeddings is not None:

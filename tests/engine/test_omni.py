@@ -9,6 +9,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as FastTokenizer
 from torch import Tensor
 
+from assistant.engine import omni as omni_module
 from assistant.engine.answering import Spoken, kept_characters, mel_bytes, pcm_bytes, pcm_floats
 from assistant.engine.conversation import Conversation
 from assistant.engine.model import Step
@@ -387,4 +388,23 @@ def test_the_turn_head_does_not_change_what_is_written(omni: Omni) -> None:
         one.hear(conversation, "u1", BLOCK)
         one.end_audio(conversation, "u1")
         logits.append(next_logits(one, conversation))
+    torch.testing.assert_close(logits[0], logits[1])
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_when_runs_are_written_changes_nothing(
+    omni: Omni, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = []
+    for size in (omni_module.WRITTEN_AT_ONCE, at_once):
+        monkeypatch.setattr(omni_module, "WRITTEN_AT_ONCE", size)
+        conversation = omni.open("")
+        for _ in range(5):
+            omni.hear(conversation, "u1", BLOCK)
+        omni.end_audio(conversation, "u1")
+        omni.begin_answer(conversation, answer())
+        omni.cancel(conversation, 0, reopen=True)
+        omni.hear(conversation, "u1", BLOCK)
+        omni.end_audio(conversation, "u1")
+        logits.append(next_logits(omni, conversation))
     torch.testing.assert_close(logits[0], logits[1])
