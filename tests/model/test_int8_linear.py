@@ -50,6 +50,8 @@ def test_no_rows_and_wrong_rows(linear: Int8Linear) -> None:
     assert linear(torch.zeros(0, WIDTH)).shape == (0, OUT)
     with pytest.raises(ValueError, match=f"got {WIDTH + 1} columns, need {WIDTH}"):
         linear(torch.zeros(1, WIDTH + 1))
+    with pytest.raises(ValueError, match="on the CPU, got meta"):
+        linear(torch.zeros(1, WIDTH, device="meta"))
     with pytest.raises(ValueError, match="at most 96"):
         Int8Linear(Threads(WIDTH), torch.zeros(8, 97))
 

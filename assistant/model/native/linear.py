@@ -36,6 +36,8 @@ class Int8Linear(nn.Module):
         """(…, in) to (…, out) float32."""
         if x.shape[-1] != self.in_features:
             raise ValueError(f"got {x.shape[-1]} columns, need {self.in_features}")
+        if x.device.type != "cpu":
+            raise ValueError(f"int8 products run on the CPU, got {x.device.type}")
         rows = x.reshape(-1, self.in_features).float().contiguous()
         out = torch.empty(len(rows), self.out_features)
         self._threads.multiply(
