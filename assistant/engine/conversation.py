@@ -73,6 +73,15 @@ class ReopenMark:
 
 
 @dataclass(frozen=True, slots=True)
+class Ahead:
+    """Markers that lie in the cache behind ``position``, in case they come next, and what they gave."""
+
+    position: int
+    ids: list[int]
+    output: StepOutput
+
+
+@dataclass(frozen=True, slots=True)
 class Detour:
     """The conversation itself, kept aside while one answer is made under other instructions."""
 
@@ -94,6 +103,7 @@ class Conversation:
     reopen: ReopenMark | None = None
     answering: Answering | None = None
     last: StepOutput | None = None  # what the newest prefill gave
+    ahead: Ahead | None = None
     detour: Detour | None = None
 
     def find(self, name: str) -> Item:

@@ -114,14 +114,12 @@ class Omni:
         inputs = decoder.embed(torch.tensor([AUDIO_CLOSE]))
         if audio.unwritten:
             inputs = torch.cat([audio.newest(), inputs])
-        if head is None:
-            self.writer.write(conversation, inputs)
+        layer = None if head is None else decoder.config.layers
+        stream = self.writer.close_sound(conversation, inputs, layer)
+        if head is None or stream is None:
             return None
-        self.writer.write(conversation, inputs, decoder.config.layers)
-        assert conversation.last is not None
-        assert conversation.last.hidden is not None
         with torch.inference_mode():
-            return float(head.read(conversation.last.hidden[-1]))
+            return float(head.read(stream))
 
     def _judged(self, audio: OpenAudio, block: HeardBlock) -> Heard:
         """What is reported of a block: the words' judgement counts while nothing has been said since."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from assistant.engine.conversation import Conversation, Detour, Item
+from assistant.engine.conversation import Ahead, Conversation, Detour, Item
 from assistant.model.chat import ChatFormat, Message
 from assistant.model.decoder import Decoder
 from assistant.model.tokenizer import Tokenizer
@@ -20,16 +20,36 @@ class Writer:
     def begin(self, conversation: Conversation) -> None:
         """Write the system prompt into an empty cache."""
         conversation.cache.reset()
+        conversation.ahead = None
         conversation.open_item = None
         if conversation.instructions:
             self._write_ids(conversation, self.format.turn(Message("system", conversation.instructions)))
 
     def write(self, conversation: Conversation, inputs: Tensor, layer: int | None = None) -> None:
         """Append token ids or embeddings; ``layer`` is the one whose stream is kept with the logits."""
+        conversation.ahead = None
         conversation.last = self.decoder.prefill(conversation.cache, inputs, layer)
 
+    def close_sound(self, conversation: Conversation, inputs: Tensor, layer: int | None) -> Tensor | None:
+        """Append the end of a sound (k, D); gives the stream (D,) after ``layer`` layers at its end.
+
+        An answer is what comes next, as a rule: its markers go through the same pass, which reads all weights
+        anyway, and are taken back; ``enter`` finds them.
+        """
+        ids, cache = self.format.close() + self.format.open("assistant"), conversation.cache
+        markers = self.decoder.embed(torch.tensor(ids))
+        output = self.decoder.prefill(cache, torch.cat([inputs, markers]), layer)
+        cache.rewind(cache.position - len(ids))
+        conversation.ahead = Ahead(cache.position, ids, output)
+        return None if output.hidden is None else output.hidden[len(inputs) - 1]
+
     def _write_ids(self, conversation: Conversation, ids: list[int]) -> None:
-        self.write(conversation, torch.tensor(ids))
+        ahead, cache = conversation.ahead, conversation.cache
+        if ahead is None or (ahead.position, ahead.ids) != (cache.position, ids):
+            self.write(conversation, torch.tensor(ids))
+            return
+        cache.advance(len(ids))
+        conversation.last, conversation.ahead = ahead.output, None
 
     def enter(self, conversation: Conversation, name: str, role: str) -> Item:
         """Go on with the open item of that name, or close what is open and open a new one at the end."""
@@ -79,7 +99,7 @@ class Writer:
 
     def detour(self, conversation: Conversation, instructions: str) -> None:
         """Put the conversation aside and go on in a copy of it under other instructions."""
-        kept = conversation.items
+        kept, conversation.ahead = conversation.items, None
         conversation.detour = Detour(
             conversation.cache, conversation.instructions, kept, conversation.open_item
         )

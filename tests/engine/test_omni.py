@@ -408,3 +408,33 @@ def test_when_runs_are_written_changes_nothing(
         omni.end_audio(conversation, "u1")
         logits.append(next_logits(omni, conversation))
     torch.testing.assert_close(logits[0], logits[1])
+
+
+def test_markers_read_ahead_leave_no_trace(omni: Omni) -> None:
+    """The answer behind a sound is the same whether its markers were read ahead, or something else came."""
+
+    def forget(conversation: Conversation) -> None:
+        conversation.ahead = None
+
+    logits: list[Tensor] = []
+    for between in (lambda _: None, forget):
+        conversation = omni.open("")
+        omni.hear(conversation, "u1", BLOCK)
+        omni.end_audio(conversation, "u1")
+        assert conversation.ahead is not None
+        between(conversation)
+        omni.begin_answer(conversation, answer())
+        assert conversation.ahead is None
+        assert conversation.last is not None
+        logits += [conversation.last.logits, next_logits(omni, conversation)]
+    torch.testing.assert_close(logits[0], logits[2])
+    torch.testing.assert_close(logits[1], logits[3])
+
+    typed = omni.open("")
+    omni.hear(typed, "u1", BLOCK)
+    omni.end_audio(typed, "u1")
+    omni.add_text(typed, "u1", "user", "and this")
+    anew = omni.copy(typed, "", ["u1"])
+    for conversation in (typed, anew):
+        omni.begin_answer(conversation, answer())
+    torch.testing.assert_close(next_logits(omni, typed), next_logits(omni, anew))
