@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from assistant.errors import DependencyError
 from assistant.model.adapters import merge
 from assistant.model.backbone import Backbone
 from assistant.model.chat import ChatFormat
@@ -26,8 +25,7 @@ from assistant.model.hearing_files import (
 )
 from assistant.model.loading import backbone_from_gguf
 from assistant.model.manner import MannerConfig
-from assistant.model.native.linear import Int8Linear, round_linears
-from assistant.model.native.threads import Threads
+from assistant.model.native.linear import Int8Linear, quicken
 from assistant.model.speaking.loading import load_voice
 from assistant.model.tokenizer import tokenizer_from_gguf
 from assistant.model.transcribe import Transcriber
@@ -63,23 +61,20 @@ def load_tuned(
     file = GGUFFile(store.path(*BACKBONE))
     backbone = backbone_from_gguf(file, dtype)
     hearing, turn_head = load_hearing(folder, backbone.embedding.weight.detach().clone())
-    quicken(hearing)
+    quicken_hearing(hearing)
     merge(backbone, load_adapter(folder / ADAPTER_FILE))
     return backbone, hearing, turn_head, ChatFormat(tokenizer_from_gguf(file.metadata))
 
 
-def quicken(hearing: Hearing) -> None:
+def quicken_hearing(hearing: Hearing) -> None:
     """Round hearing's matrices to int8, in its place; where there is no compiler all stays as it is.
 
     With every block of sound most of them meet two rows only, so that what counts is how fast they are read.
     """
-    encoder, reader = hearing.listener.encoder, hearing.listener.reader
-    try:
-        threads = Threads(max(encoder.widen.in_features, encoder.config.feed_forward))
-    except DependencyError:
-        return
-    round_linears(encoder, threads)
-    reader.match = Int8Linear(threads, reader.rows)
+    reader = hearing.listener.reader
+    threads = quicken(hearing.listener.encoder)
+    if threads is not None:
+        reader.match = Int8Linear(threads, reader.rows)
 
 
 def load_transcriber(folder: Path | None = None) -> Transcriber:

@@ -65,11 +65,11 @@ class RestNet(nn.Module):
 
     def initial_state(self, batch: int) -> RestState:
         """State before the first mel frame."""
-        weight = self.enter.weight
+        like = self.norm.weight
         return RestState(
-            weight.new_zeros(batch, 1, self.enter.in_features),
+            like.new_zeros(batch, 1, self.enter.in_features),
             self.stack.initial_state(batch),
-            weight.new_zeros(batch, LATEST, dtype=torch.float32),
+            like.new_zeros(batch, LATEST, dtype=torch.float32),
         )
 
     def forward(self, features: Tensor, hop: int, state: RestState) -> tuple[Tensor, RestState]:

@@ -5,6 +5,7 @@ import ctypes
 import torch
 from torch import Tensor, nn
 
+from assistant.errors import DependencyError
 from assistant.model.native.structs import Product, address, matrix
 from assistant.model.native.threads import Threads
 from assistant.model.quantized import pack
@@ -61,3 +62,18 @@ def round_linears(module: nn.Module, threads: Threads) -> None:
             setattr(module, name, Int8Linear(threads, child.weight, child.bias))
         else:
             round_linears(child, threads)
+
+
+def quicken(*modules: nn.Module) -> Threads | None:
+    """Round the linear layers of modules to int8, in their place; gives the threads that they share.
+
+    Without a compiler for the C part nothing is done, and nothing given.
+    """
+    layers = [layer for module in modules for layer in module.modules() if isinstance(layer, nn.Linear)]
+    try:
+        threads = Threads(max(layer.in_features for layer in layers))
+    except DependencyError:
+        return None
+    for module in modules:
+        round_linears(module, threads)
+    return threads

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from assistant.errors import WeightsError
+from assistant.model.native.linear import quicken
 from assistant.model.speaking.config import MelHeadConfig
 from assistant.model.speaking.exceptions import packed, unpacked
 from assistant.model.speaking.head import MelHead
@@ -80,8 +81,12 @@ def store_by_columns(net: nn.Module) -> None:
 
 
 def load_speaker(path: Path = VOICE, device: str = "cpu") -> Speaker:
-    """Read a voice, ready to speak; see ``load_voice``."""
+    """Read a voice, ready to speak; see ``load_voice``.
+
+    On the CPU its linear layers become int8: a word's few dozen rows take less time than reading weights.
+    """
     head, vocoder = load_voice(path)
-    for net in (head, vocoder):
-        store_by_columns(net)
+    if device != "cpu" or quicken(head, vocoder) is None:
+        for net in (head, vocoder):
+            store_by_columns(net)
     return Speaker(head.to(torch.device(device)), vocoder.to(torch.device(device)))

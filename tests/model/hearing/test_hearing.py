@@ -18,7 +18,7 @@ from assistant.model.hearing_files import (
     save_codes,
     save_encoder,
 )
-from assistant.model.listening import quicken
+from assistant.model.listening import quicken_hearing
 from assistant.model.manner import TRAITS, MannerConfig
 from assistant.model.native import build
 from assistant.model.turn_head import TurnHead
@@ -153,7 +153,7 @@ def test_missing_and_wrong_files_are_named(tmp_path: Path) -> None:
 
 def test_rounded_to_int8_it_hears_the_same() -> None:
     plain, rounded = make_hearing(), make_hearing()
-    quicken(rounded)
+    quicken_hearing(rounded)
     pcm = speechlike()
     whole, _, _ = hear(rounded, pcm, [len(pcm)])
     torch.testing.assert_close(hear(rounded, pcm, [500])[0], whole, atol=1e-4, rtol=1e-4)
@@ -165,6 +165,6 @@ def test_rounded_to_int8_it_hears_the_same() -> None:
 def test_without_a_compiler_hearing_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "find_compiler", lambda: None)
     hearing = make_hearing()
-    quicken(hearing)
+    quicken_hearing(hearing)
     assert hearing.reader.match is None
     assert isinstance(hearing.listener.encoder.widen, torch.nn.Linear)
