@@ -68,12 +68,17 @@ def hear(
         print(f"{maker}: {count} utterances", flush=True)
 
 
-def codebooks(threads: Threads = 0) -> None:
+def codebooks(
+    only_timbre: Annotated[
+        bool, typer.Option("--only-timbre", help="Leave the others, which the transformer reads, as shipped.")
+    ] = False,
+    threads: Threads = 0,
+) -> None:
     """Fit the codec's codebooks on heard frames."""
     from assistant.training.hearing_recipes import fit_and_keep
 
     set_threads(threads)
-    for name, left in fit_and_keep().items():
+    for name, left in fit_and_keep(only_timbre).items():
         print(f"{name}: variance left over {', '.join(f'{part:.3f}' for part in left)}")
 
 
@@ -128,7 +133,8 @@ def turns(
     from assistant.paths import RUNS
     from assistant.training.hearing_recipes import read_language
     from assistant.training.runs import Plan, train
-    from assistant.training.turn_recipes import TURNS_RUN, turn_recipe
+    from assistant.training.shipped_parts import TURNS_RUN
+    from assistant.training.turn_recipes import turn_recipe
 
     set_threads(threads)
     train(RUNS / TURNS_RUN, turn_recipe(read_language(), steps, imagined), Plan(steps))
@@ -138,12 +144,17 @@ def hearing_weights(
     only_turns: Annotated[
         bool, typer.Option("--only-turns", help="Write the turn head alone; all else stays as shipped.")
     ] = False,
+    only_codec: Annotated[
+        bool,
+        typer.Option("--only-codec", help="Write codebooks and codec decoder; all else stays as shipped."),
+    ] = False,
 ) -> None:
     """Write the weights of the last runs into the project's weights folder."""
     from assistant.training.hearing_recipes import write_weights
-    from assistant.training.turn_recipes import write_turn_head
+    from assistant.training.shipped_parts import write_codec, write_turn_head
 
-    for path in write_turn_head() if only_turns else write_weights():
+    parts = [write for write, wanted in ((write_turn_head, only_turns), (write_codec, only_codec)) if wanted]
+    for path in [path for write in parts or [write_weights] for path in write()]:
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
 
 

@@ -34,7 +34,7 @@ from assistant.model.hearing_files import (
     save_encoder,
     start_from_shipped,
 )
-from assistant.model.listening import quicken
+from assistant.model.listening import quicken_hearing
 from assistant.model.loading import load_backbone
 from assistant.model.manner import MannerConfig
 from assistant.model.tokenizer import Tokenizer, tokenizer_from_gguf
@@ -212,7 +212,7 @@ def hear(
     """
     snapshot_encoder(language, shipped)
     hearing = trained_encoder(language)
-    quicken(hearing)  # as it hears when it is used
+    quicken_hearing(hearing)  # as it hears when it is used
     batches = speech_batches(language)
     batches.wear.strength = HEARD_WEAR
     for maker, count in utterances.items():
@@ -234,22 +234,28 @@ def _first_asks(records: list[Utterance], count: int) -> list[Utterance]:
     return sorted(records, key=lambda record: record.kind not in ("ask", "cutoff"))[:count]
 
 
-def fit_codebooks(listener: Listener, features: FeatureSet, seed: int = 0) -> dict[str, list[float]]:
-    """Fit the codebooks on heard frames; gives the part of the variance left over after each."""
+def fit_codebooks(
+    listener: Listener, features: FeatureSet, only_timbre: bool = False, seed: int = 0
+) -> dict[str, list[float]]:
+    """Fit the codebooks on heard frames; gives the part of the variance left over after each.
+
+    ``only_timbre`` leaves alone what the transformer reads.
+    """
     generator, books = torch.Generator().manual_seed(seed), listener.codebooks
     chosen = torch.randperm(len(features.semantic), generator=generator)[:FIT_FRAMES]
     spectra = features.timbre[chosen]
     books.centre.copy_(spectra.mean(dim=0))
     _, _, directions = torch.pca_lowrank(spectra, q=TIMBRE_WIDTH)
     books.components.copy_(directions)
-    prosody = features.prosody[chosen]
-    width = books.pitch.codebooks.shape[-1]
-    return {
-        "semantic": books.semantic.fit(features.semantic[chosen].float(), listener.reader, generator),
-        "pitch": books.pitch.fit(prosody[:, :width], generator),
-        "loudness": books.loudness.fit(prosody[:, width:], generator),
-        "timbre": books.timbre.fit((spectra - books.centre) @ books.components, generator),
-    }
+    left = {"timbre": books.timbre.fit((spectra - books.centre) @ books.components, generator)}
+    if not only_timbre:
+        prosody = features.prosody[chosen]
+        width = books.pitch.codebooks.shape[-1]
+        semantic = features.semantic[chosen].float()
+        left["semantic"] = books.semantic.fit(semantic, listener.reader, generator)
+        left["pitch"] = books.pitch.fit(prosody[:, :width], generator)
+        left["loudness"] = books.loudness.fit(prosody[:, width:], generator)
+    return left
 
 
 def heard_features() -> FeatureSet:
@@ -306,10 +312,14 @@ def omni_recipe(
     return recipe
 
 
-def fit_and_keep() -> dict[str, list[float]]:
-    """Fit codebooks on all heard frames and keep them with the runs."""
+def fit_and_keep(only_timbre: bool = False) -> dict[str, list[float]]:
+    """Fit codebooks on all heard frames and keep them with the runs; or only those of the timbre, the others
+    as they are shipped.
+    """
     listener = trained_encoder(read_language()).listener
-    left = fit_codebooks(listener, heard_features())
+    if only_timbre:
+        load_parts(WEIGHTS / CODEBOOKS_FILE, {"codebooks": listener.codebooks})
+    left = fit_codebooks(listener, heard_features(), only_timbre)
     codes_path().parent.mkdir(parents=True, exist_ok=True)
     books = listener.codebooks.state_dict()
     save_file({name: value.contiguous() for name, value in books.items()}, codes_path())
@@ -349,18 +359,19 @@ def write_weights(folder: Path = WEIGHTS) -> list[Path]:
 
 
 def codec_recipe(
-    language: Language, steps: int, shipped: bool = False, utterances: int = 1_200
+    language: Language, steps: int, shipped: bool = False, utterances: int = 2_000
 ) -> CodecRecipe:
     """The net from codes to mel, trained on clean speech that went through the codebooks; begun anew or where
     the shipped net ended.
     """
     hearing = with_codebooks(language)
+    quicken_hearing(hearing)
     sounds = []
     for maker, path in corpora().items():
         if maker != "old":
             audio = CorpusAudio(path)
             records = [record for record in read_corpus(path) if not record.whispered]
-            sounds += [audio(record) for record in records[: utterances // 2]]
+            sounds.append([audio(record) for record in records[:utterances]])
     decoder = load_decoder(WEIGHTS / DECODER_FILE) if shipped else MelDecoder(DecoderConfig())
     return CodecRecipe(decoder, hearing.listener, sounds, steps)
 

@@ -2,6 +2,7 @@
 the codebooks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,12 +45,16 @@ class CodecRecipe:
     """Trainable: one step is one batch of crops."""
 
     def __init__(
-        self, decoder: MelDecoder, listener: Listener, sounds: list[NDArray[np.int16]], steps: int
+        self,
+        decoder: MelDecoder,
+        listener: Listener,
+        corpora: Sequence[Sequence[NDArray[np.int16]]],
+        steps: int,
     ) -> None:
-        """Hears all ``sounds`` (24 kHz) once, which takes a while."""
+        """Hears all sounds (24 kHz) once, which takes a while; of each corpus as many crops are drawn."""
         self.decoder, self.steps = decoder.train(), steps
-        pairs = [pair(listener, sound) for sound in sounds]
-        self.pairs = [one for one in pairs if one.frames.codes.shape[1] >= CROP_FRAMES]
+        heard = [[pair(listener, sound) for sound in corpus] for corpus in corpora]
+        self.corpora = [[one for one in pairs if one.frames.codes.shape[1] >= CROP_FRAMES] for pairs in heard]
         self.optimizer = torch.optim.AdamW(decoder.parameters(), RATE, betas=(0.9, 0.98), weight_decay=0.01)
 
     def modules(self) -> dict[str, nn.Module]:
@@ -78,7 +83,8 @@ class CodecRecipe:
         return {"mel": float(error.detach())}
 
     def _crop(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        one = self.pairs[int(rng.integers(len(self.pairs)))]
+        pairs = self.corpora[int(rng.integers(len(self.corpora)))]
+        one = pairs[int(rng.integers(len(pairs)))]
         start = int(rng.integers(one.frames.codes.shape[1] - CROP_FRAMES + 1))
         span = slice(start, start + CROP_FRAMES)
         mel = one.mel[start * MEL_FRAMES_PER_CODEC_FRAME : (start + CROP_FRAMES) * MEL_FRAMES_PER_CODEC_FRAME]

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 
 import torch
@@ -13,40 +12,22 @@ from safetensors.torch import load_file, save_file
 
 from assistant.model.adapters import merge
 from assistant.model.chat import ChatFormat
-from assistant.model.hearing import Hearing
 from assistant.model.hearing_files import (
     ADAPTER_FILE,
-    CODEBOOKS_FILE,
     ENCODER_FILE,
     load_adapter,
-    load_listener,
-    load_parts,
-    save_codes,
 )
 from assistant.model.loading import load_backbone
-from assistant.model.manner import MannerConfig
 from assistant.model.turn_head import TurnHead
-from assistant.paths import RUNS, WEIGHTS, cache_dir
-from assistant.training.hearing_recipes import BACKBONE, Language, heard_features, read_language, row_reader
-from assistant.training.local_manifests import HEARING, write_manifest
+from assistant.paths import WEIGHTS, cache_dir
+from assistant.training.hearing_recipes import BACKBONE, Language, heard_features, row_reader
 from assistant.training.precision import working_dtype
-from assistant.training.runs import load_module
+from assistant.training.shipped_parts import shipped_hearing
 from assistant.training.texts import lines, spoken_form
 from assistant.training.train_manner import through_codebooks
 from assistant.training.train_omni import imagined_runs, runs_of
 from assistant.training.train_turns import Streams, TurnRecipe, read_sounds, sentences
 from assistant.weights import store
-
-TURNS_RUN = "turns"
-
-
-def shipped_hearing(language: Language) -> Hearing:
-    """Hearing as it is shipped."""
-    listener = load_listener(WEIGHTS / ENCODER_FILE, language.embedding)
-    hearing = Hearing(listener, language.embedding, MannerConfig())
-    parts = {"codebooks": listener.codebooks, "manner": hearing.manner}
-    load_parts(WEIGHTS / CODEBOOKS_FILE, parts | {"say_how": hearing.say_how, "sum_up": hearing.sum_up})
-    return hearing.eval()
 
 
 def turn_recipe(language: Language, steps: int, imagined: int) -> TurnRecipe:
@@ -78,11 +59,3 @@ def _read_turns(language: Language, imagined: int) -> Iterator[Streams]:
         for part in read_sounds(backbone, hearing, ChatFormat(language.tokenizer), sounds):
             progress.advance(task, len(part.finished))
             yield part
-
-
-def write_turn_head(folder: Path = WEIGHTS) -> list[Path]:
-    """Write the turn head of the last run beside all that is shipped."""
-    hearing, turn_head = shipped_hearing(read_language()), TurnHead(MannerConfig().model_width)
-    load_module(RUNS / TURNS_RUN, "turn_head", turn_head)
-    save_codes(folder / CODEBOOKS_FILE, hearing, turn_head)
-    return [folder / CODEBOOKS_FILE, write_manifest(folder, HEARING)]

@@ -45,7 +45,7 @@ sha256 = "{sha256}"
 source = [{{ kind = "local", path = "{file}" }}]
 """
 HEAD_RUN, VOCODER_RUN = "mel-head", "vocoder"  # whose nets the finish begins with
-FINISH_HOURS = 3.0  # speech that is kept with its sound, for the finish
+FINISH_HOURS = 5.0
 
 
 @dataclass(frozen=True, slots=True)

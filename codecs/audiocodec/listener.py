@@ -23,7 +23,7 @@ from audiocodec.prosody import STEPS_PER_FRAME, Prosody
 from audiocodec.reader import TokenReader
 from audiocodec.rvq import ResidualCodebooks
 
-SEMANTIC_BOOKS, PITCH_BOOKS, LOUDNESS_BOOKS, TIMBRE_BOOKS = 5, 1, 1, 1  # two of the first name the token
+SEMANTIC_BOOKS, PITCH_BOOKS, LOUDNESS_BOOKS, TIMBRE_BOOKS = 3, 1, 1, 3  # two of the first name the token
 BOOK_SIZE = 2_048  # 11 bits
 PITCH_WIDTH = 2 * STEPS_PER_FRAME  # pitch and voicing
 TIMBRE_HALVES = 2  # spectra per codec frame

@@ -1,22 +1,14 @@
 """The turn head's own training: where sentences break off, what the transformer reads, what is learned."""
 
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 
-import pytest
 import torch
-from safetensors.torch import load_file
 
 from assistant.model.backbone import Backbone
 from assistant.model.chat import Message
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
-from assistant.model.hearing_files import CODEBOOKS_FILE
-from assistant.model.manner import MannerConfig
 from assistant.model.turn_head import TurnHead
-from assistant.paths import WEIGHTS
-from assistant.training import runs, turn_recipes
-from assistant.training.local_manifests import HEARING
 from assistant.training.omni_data import SYSTEMS
 from assistant.training.texts import Line, lines
 from assistant.training.train_omni import Runs
@@ -95,21 +87,3 @@ def test_a_set_without_sound_teaches_the_words_alone() -> None:
     streams = Streams(torch.randn(40, WIDTH), torch.ones(40), torch.full((40,), torch.nan))
     recipe = TurnRecipe(TurnHead(WIDTH), streams, steps=4)
     assert recipe.step(0)["joined"] == 0
-
-
-@pytest.mark.weights
-def test_nothing_but_the_turn_head_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn_recipes, "RUNS", tmp_path / "runs")
-    width = MannerConfig().model_width
-    streams = Streams(torch.randn(8, width), torch.ones(8), torch.full((8,), torch.nan))
-    recipe = TurnRecipe(TurnHead(width), streams, steps=1)
-    runs.train(tmp_path / "runs" / turn_recipes.TURNS_RUN, recipe, runs.Plan(1))
-    for name in set(HEARING.files) - {CODEBOOKS_FILE}:
-        (tmp_path / name).symlink_to(WEIGHTS / name)
-    turn_recipes.write_turn_head(tmp_path)
-    shipped, made = load_file(WEIGHTS / CODEBOOKS_FILE), load_file(tmp_path / CODEBOOKS_FILE)
-    changed = {name for name, value in made.items() if not torch.equal(value, shipped[name])}
-    assert made.keys() == shipped.keys()
-    assert changed
-    assert all(name.startswith("turn_head.") for name in changed)
-    assert (tmp_path / f"{HEARING.name}.toml").exists()

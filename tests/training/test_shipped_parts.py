@@ -1,0 +1,64 @@
+"""Some parts of hearing are written anew; all else stays, to the last bit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from assistant.model.hearing_files import CODEBOOKS_FILE, DECODER_FILE
+from assistant.model.manner import MannerConfig
+from assistant.model.turn_head import TurnHead
+from assistant.paths import WEIGHTS
+from assistant.training import hearing_recipes, runs, shipped_parts
+from assistant.training.hearing_recipes import read_language
+from assistant.training.local_manifests import HEARING
+from assistant.training.train_codec import CodecRecipe
+from assistant.training.train_turns import Streams, TurnRecipe
+from audiocodec.viva import DecoderConfig, MelDecoder
+
+pytestmark = pytest.mark.weights
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Hearing as it is shipped, and runs that are not the project's."""
+    for module in (shipped_parts, hearing_recipes):
+        monkeypatch.setattr(module, "RUNS", tmp_path / "runs")
+    for name in HEARING.files:
+        (tmp_path / name).write_bytes((WEIGHTS / name).read_bytes())
+    return tmp_path
+
+
+def changed(folder: Path, name: str) -> set[str]:
+    """Names of the tensors that are not those shipped."""
+    shipped, made = load_file(WEIGHTS / name), load_file(folder / name)
+    assert made.keys() == shipped.keys()
+    return {key for key, value in made.items() if not torch.equal(value, shipped[key])}
+
+
+def test_nothing_but_the_turn_head_is_written(folder: Path) -> None:
+    width = MannerConfig().model_width
+    streams = Streams(torch.randn(8, width), torch.ones(8), torch.full((8,), torch.nan))
+    recipe = TurnRecipe(TurnHead(width), streams, steps=1)
+    runs.train(folder / "runs" / shipped_parts.TURNS_RUN, recipe, runs.Plan(1))
+    shipped_parts.write_turn_head(folder)
+    names = changed(folder, CODEBOOKS_FILE)
+    assert names
+    assert all(name.startswith("turn_head.") for name in names)
+    assert (folder / f"{HEARING.name}.toml").exists()
+
+
+def test_nothing_but_the_codec_is_written(folder: Path) -> None:
+    listener = shipped_parts.shipped_hearing(read_language()).listener
+    noise = np.random.default_rng(1).integers(-9_000, 9_000, 3 * 24_000).astype(np.int16)
+    recipe = CodecRecipe(MelDecoder(DecoderConfig()), listener, [[noise]], steps=1)
+    runs.train(folder / "runs" / hearing_recipes.CODEC_RUN, recipe, runs.Plan(1))
+    hearing_recipes.codes_path().parent.mkdir(parents=True)
+    books = {name: value.clone() for name, value in listener.codebooks.state_dict().items()}
+    books["timbre.codebooks"] += 1
+    save_file(books, hearing_recipes.codes_path())
+    shipped_parts.write_codec(folder)
+    assert changed(folder, CODEBOOKS_FILE) == {"codebooks.timbre.codebooks"}
+    assert changed(folder, DECODER_FILE)
