@@ -9,7 +9,7 @@ from assistant.config import Settings
 from assistant.engine.conversation import Conversation
 from assistant.engine.omni import Omni, Parts
 from assistant.engine.worker import Worker
-from assistant.model.checkpoint import make_decoder
+from assistant.model.checkpoint import leave_cores, make_decoder
 from assistant.model.listening import hearing_folder, load_tuned
 from assistant.model.speaking.loading import load_speaker
 
@@ -25,6 +25,7 @@ def load_omni(settings: Settings) -> Omni:
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
     backbone, hearing, turn_head, chat = load_tuned(hearing_folder())
     omni = Omni(Parts(make_decoder(backbone), chat.tokenizer, hearing, turn_head, load_speaker()))
+    leave_cores(omni.parts.decoder)
     gc.collect()
     gc.freeze()  # what is loaded stays: going through all of it for garbage holds an answer up
     return omni

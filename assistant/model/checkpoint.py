@@ -98,6 +98,16 @@ def _stream(model: QuantizedModel) -> Decoder:
         return TorchDecoder(dequantize(model))
 
 
+def leave_cores(decoder: Decoder) -> None:
+    """Let PyTorch have one thread of its own beside the C decoder's, for programs that run both.
+
+    What is left to PyTorch are many small operations, and its helpers, while they wait for the next, hold the
+    cores that the C side's want. Call it when all is loaded: the C side takes as many threads as PyTorch had.
+    """
+    if isinstance(decoder, NativeDecoder):
+        torch.set_num_threads(1)
+
+
 def _digest(path: Path) -> str:
     try:
         with path.open("rb") as file:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from assistant.model.checkpoint import load_checkpoint
+from assistant.model.checkpoint import leave_cores, load_checkpoint
 from assistant.model.decoder import Decoder
 from assistant.model.kv_cache import CacheShape
 from assistant.model.speaking.loading import VOICE, load_speaker
@@ -68,4 +68,5 @@ def load_reciter(voice: Path | None = None) -> Reciter:
     speaker = load_speaker(voice or VOICE)
     path = store.path("smollm2-135m-instruct", "model.gguf")
     checkpoint = load_checkpoint(path)
+    leave_cores(checkpoint.decoder)
     return Reciter(speaker, checkpoint.decoder, checkpoint.tokenizer)
