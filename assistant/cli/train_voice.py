@@ -25,6 +25,7 @@ def voice_data(
     hours: Annotated[float, typer.Option(help="Hours of speech for the mel head.")] = 10.0,
     vocoder_hours: Annotated[float, typer.Option(help="Hours of speech for the vocoder.")] = 3.0,
     sentences: Annotated[bool, typer.Option("--list", help="Only write the list of test sentences.")] = False,
+    seed: Annotated[int, typer.Option(help="Another one draws other sentences and ways to say them.")] = 0,
     threads: Threads = 1,
 ) -> None:
     """Let the teacher speak: sound, phones, durations, pitch, hidden states; kept in the cache."""
@@ -33,7 +34,7 @@ def voice_data(
     if sentences:
         voice_recipes.write_test_list()
     else:
-        voice_recipes.make_data(hours, vocoder_hours, threads)
+        voice_recipes.make_data(hours, vocoder_hours, threads, seed)
 
 
 def vocoder(

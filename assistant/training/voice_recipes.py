@@ -103,8 +103,9 @@ def write_test_list() -> None:
     (VOICE / "test.txt").write_text("\n".join(sentences_put_aside(rare_words())) + "\n", encoding="utf-8")
 
 
-def make_data(hours: float, vocoder_hours: float, threads: int) -> None:
-    """Make both corpora; what is there already is kept."""
+def make_data(hours: float, vocoder_hours: float, threads: int, seed: int) -> None:
+    """Make the corpora; what is there already is kept, whatever its seed was."""
+    head_seed, finish_seed = 2 * seed, 2 * seed + 1
     torch.set_num_threads(threads)
     model = store.path("smollm2-135m-instruct", "model.gguf")
     with Progress(console=Console(stderr=True)) as progress:
@@ -114,12 +115,14 @@ def make_data(hours: float, vocoder_hours: float, threads: int) -> None:
             progress.update(task, completed=done)
         task = progress.add_task("speech for the mel head", total=hours)
         maker = voice_data.VoiceMaker(HiddenStates(model, MelHeadConfig().layer))
-        for done in voice_data.make_corpus(corpus("head"), maker, TrainingText(rare_words()), hours):
+        for done in voice_data.make_corpus(
+            corpus("head"), maker, TrainingText(rare_words()), hours, head_seed
+        ):
             progress.update(task, completed=done)
         task = progress.add_task("speech kept with its sound", total=FINISH_HOURS)
         maker.keep_sound = True
         for done in voice_data.make_corpus(
-            corpus("finish"), maker, TrainingText(rare_words()), FINISH_HOURS, seed=1
+            corpus("finish"), maker, TrainingText(rare_words()), FINISH_HOURS, finish_seed
         ):
             progress.update(task, completed=done)
 
