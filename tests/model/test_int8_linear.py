@@ -4,7 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from assistant.model.backbone import Backbone
+from assistant.model.checkpoint import leave_cores
+from assistant.model.decoder import TorchDecoder
 from assistant.model.native.build import find_compiler
+from assistant.model.native.decoder import native_decoder
 from assistant.model.native.linear import Int8Linear, round_linears
 from assistant.model.native.threads import Threads
 from assistant.model.quantized import pack, unpack
@@ -65,3 +69,15 @@ def test_all_linear_layers_of_a_module_are_replaced() -> None:
     round_linears(net, Threads(64))
     assert not [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
     torch.testing.assert_close(net(x), before, atol=0.03, rtol=0.03)
+
+
+def test_pytorch_leaves_the_cores_to_the_c_decoder_alone(tiny: Backbone) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        leave_cores(TorchDecoder(tiny))
+        assert torch.get_num_threads() == 2
+        leave_cores(native_decoder(tiny))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

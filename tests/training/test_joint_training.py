@@ -16,7 +16,7 @@ from assistant.model.manner import MannerConfig
 from assistant.training.omni_data import HOW, Conversations, Example, imagined_utterances
 from assistant.training.train_omni import IGNORED, OmniPace, OmniRecipe, Runs, Speech, Written, write
 from audiocodec.encoder import EncoderConfig
-from tests.engine.test_omni import CONFIG, byte_tokenizer
+from tests.engine.tiny_omni import CONFIG, byte_tokenizer
 
 WIDTH = CONFIG.width
 CHAT = ChatFormat(byte_tokenizer())

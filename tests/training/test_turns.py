@@ -14,7 +14,7 @@ from assistant.training.texts import Line, lines
 from assistant.training.train_omni import Runs
 from assistant.training.train_turns import Streams, TurnRecipe, broken_off, read_sounds, sentences
 from audiocodec.prosody import PROSODY_WIDTH
-from tests.engine.test_omni import CONFIG
+from tests.engine.tiny_omni import CONFIG
 from tests.training.test_joint_training import CHAT, WIDTH, hearing  # noqa: F401  # a fixture
 
 
