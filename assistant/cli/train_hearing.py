@@ -12,6 +12,7 @@ Shipped = Annotated[bool, typer.Option("--shipped", help="Begin where the shippe
 def add(group: typer.Typer) -> None:
     """Add the commands to the group."""
     group.command("speech-data")(speech_data)
+    group.command()(words)
     group.command()(encoder)
     group.command()(hear)
     group.command()(codebooks)
@@ -26,12 +27,20 @@ def speech_data(
     maker: Annotated[str, typer.Argument(help="kokoro, hibari, old, or piper (tests only)")],
     hours: Annotated[float, typer.Option(help="Hours of speech in the corpus.")] = 1.0,
     held_out: Annotated[bool, typer.Option("--held-out", help="The voices and sentences for tests.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Sentences with many words.")] = False,
 ) -> None:
     """Make many-speaker speech with known words, timing and manner, outside the repository."""
     from assistant.training.hearing_recipes import make_speech
 
-    for made in make_speech(maker, hours, held_out):
+    for made in make_speech(maker, hours, held_out, wide):
         print(f"{made:.2f} of {hours:.2f} hours", flush=True)
+
+
+def words() -> None:
+    """Write the list of words that hearing is taught, with their sounds."""
+    from assistant.training.wide_texts import WORDS, package_sentences, write_words
+
+    print(f"{WORDS}: {write_words(package_sentences())} words")
 
 
 def encoder(

@@ -47,7 +47,7 @@ from assistant.training.piper import Piper
 from assistant.training.precision import working_dtype
 from assistant.training.runs import load_module
 from assistant.training.speech_batches import FULL_STEPS, Sound, SpeechBatches
-from assistant.training.speech_data import CorpusAudio, Utterance, make_corpus, read_corpus
+from assistant.training.speech_data import CorpusAudio, Utterance, make_corpus, plain, read_corpus
 from assistant.training.texts import always_capital, lines, spoken_form
 from assistant.training.train_codec import CodecRecipe
 from assistant.training.train_encoder import EncoderRecipe, Pace
@@ -55,6 +55,7 @@ from assistant.training.train_manner import MannerRecipe, through_codebooks
 from assistant.training.train_omni import OmniPace, OmniRecipe, Speech
 from assistant.training.voices import HELD_OUT, Hibari, Kokoro, Maker, OldEngines, Phonemes
 from assistant.training.whisper_start import read_ctranslate2, start_from
+from assistant.training.wide_texts import WideTexts, package_sentences, read_words
 from assistant.weights import store
 from assistant.weights.gguf import GGUFFile
 from audiocodec.encoder import EncoderConfig
@@ -62,7 +63,14 @@ from audiocodec.listener import TIMBRE_WIDTH, Listener
 from audiocodec.viva import DecoderConfig, MelDecoder
 
 BACKBONE = ("smollm2-135m-instruct", "model.gguf")
-SHARES = {"kokoro": 0.5, "hibari": 0.4, "old": 0.1}  # how often each corpus is drawn
+SHARES = {  # how often each corpus is drawn
+    "kokoro": 0.5,
+    "hibari": 0.2,
+    "old": 0.05,
+    "kokoro-wide": 0.5,
+    "hibari-wide": 0.5,
+    "old-wide": 0.1,
+}
 ENCODER_RUN, CODES_RUN, MANNER_RUN = "hearing-encoder", "hearing-codes", "hearing-manner"
 CODEC_RUN, OMNI_RUN = "hearing-codec", "omni"
 HEARD_WEAR = 0.6  # strength
@@ -97,10 +105,12 @@ def speech_folder(maker: str) -> Path:
     return cache_dir() / "speech" / maker
 
 
-def make_speech(maker: str, hours: float, held_out: bool = False) -> Iterator[float]:
+def make_speech(maker: str, hours: float, held_out: bool = False, wide: bool = False) -> Iterator[float]:
     """Make a corpus; yields its hours as they grow. ``held_out`` makes the test corpus of
-    voices never trained on.
+    voices never trained on, ``wide`` one of many words.
     """
+    if held_out and wide:
+        raise WeightsError("only dialogues are put aside for tests: leave out --held-out or --wide")
     made: Maker
     if maker == "old":
         made = OldEngines()
@@ -115,9 +125,10 @@ def make_speech(maker: str, hours: float, held_out: bool = False) -> Iterator[fl
         made = Kokoro(*folders, Phonemes(), HELD_OUT if held_out else None)
     else:
         raise WeightsError(f"{maker!r} makes no speech; kokoro, hibari, old and piper do")
-    folder = speech_folder(f"{maker}-held-out" if held_out else maker)
-    seed = {"kokoro": 1, "hibari": 2, "old": 3, "piper": 4}[maker] + 10 * held_out
-    return make_corpus(folder, made, lines(test=held_out), hours, seed)
+    folder = speech_folder(maker + ("-held-out" if held_out else "-wide" if wide else ""))
+    seed = {"kokoro": 1, "hibari": 2, "old": 3, "piper": 4}[maker] + 10 * held_out + 20 * wide
+    draw = WideTexts(read_words(), package_sentences()).draw if wide else plain(lines(test=held_out))
+    return make_corpus(folder, made, draw, hours, seed)
 
 
 def corpora() -> dict[str, Path]:

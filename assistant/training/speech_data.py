@@ -6,7 +6,7 @@ the other) and ``NNNN.jsonl`` one record an utterance: where it lies, its text, 
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ PEAK = 0.7
 SILENT_LEVEL = 250  # of 32,768: 42 dB below full scale
 MARGIN_SAMPLES = 960
 
+Draw = Callable[[random.Random], Line]
+
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
@@ -33,7 +35,7 @@ class Utterance:
     offset: int  # samples
     length: int  # samples
     text: str  # with its marks, as it was given to the voice
-    kind: str  # "ask", "answer", "cutoff", "scrambled"
+    kind: str  # "ask", "answer", "cutoff", "wide", "scrambled"
     source: str
     turn: int
     voice: str
@@ -81,24 +83,30 @@ def write_shard(folder: Path, number: int, spoken: list[tuple[Line, str, Spoken]
     return float(offsets[-1]) / SAMPLE_RATE
 
 
-def make_corpus(
-    folder: Path, maker: Maker, lines: list[Line], hours: float, seed: int = 0
-) -> Iterator[float]:
-    """Speak lines in random order until a corpus holds ``hours``; yields the hours so far after every shard.
+def plain(lines: list[Line]) -> Draw:
+    """Draw from lines alike; one sentence in ten is scrambled."""
+    texts = [line.text for line in lines]
 
-    An interrupted run goes on after its last whole shard. One sentence in ten is scrambled.
+    def draw(rng: random.Random) -> Line:
+        line = rng.choice(lines)
+        return Line(scrambled(texts, rng), "scrambled", "") if rng.random() < 0.1 else line
+
+    return draw
+
+
+def make_corpus(folder: Path, maker: Maker, draw: Draw, hours: float, seed: int = 0) -> Iterator[float]:
+    """Speak lines as they are drawn until a corpus holds ``hours``; yields its hours after every shard.
+
+    An interrupted run goes on after its last whole shard.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    texts = [line.text for line in lines]
     number = len(shard_paths(folder))
     made_s = sum(record.length for record in read_corpus(folder)) / SAMPLE_RATE
     while made_s < hours * 3_600:
         words, voices = random.Random(f"{seed} {number}"), np.random.default_rng((seed, number))
         spoken: list[tuple[Line, str, Spoken]] = []
         while len(spoken) < SHARD_UTTERANCES:
-            line = words.choice(lines)
-            if words.random() < 0.1:
-                line = Line(scrambled(texts, words), "scrambled", "")
+            line = draw(words)
             text = punctuated(line.text)
             utterance = maker.speak(text, voices)
             if utterance is not None and 0.25 < len(utterance.audio) / SAMPLE_RATE < 14:

@@ -8,6 +8,7 @@ durations.
 import io
 import json
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -97,6 +98,17 @@ class Phonemes:
         """Give the phonemes of one sentence that a model knows."""
         spoken = str((self.british if british else self.american)(text) or "")
         return "".join(phoneme for phoneme in spoken if phoneme in vocabulary)
+
+    def sides(self) -> tuple[Callable[[str], str | None], Callable[[str], str | None]]:
+        """American and British, each from words to phonemes with their marks."""
+        return self.american, self.british
+
+    def knows(self, word: str) -> bool:
+        """Tell whether a word, or the name that is written so, is in the American lexicon."""
+        lexicon = self.american.lexicon
+        return any(
+            form in found for form in (word, word.capitalize()) for found in (lexicon.golds, lexicon.silvers)
+        )
 
 
 class Kokoro:

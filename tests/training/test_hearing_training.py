@@ -12,7 +12,7 @@ from assistant.model.manner import MannerConfig
 from assistant.training.augment import Wear
 from assistant.training.features import FeatureSet, HeardUtterance, hear_corpus, pace, prepare, read_features
 from assistant.training.speech_batches import Sound, SpeechBatches, other_throat, place
-from assistant.training.speech_data import CorpusAudio, make_corpus, read_corpus, trimmed
+from assistant.training.speech_data import CorpusAudio, make_corpus, plain, read_corpus, trimmed
 from assistant.training.texts import Line
 from assistant.training.train_encoder import EncoderRecipe, Pace, ctc, rows_to_keep
 from assistant.training.train_manner import MannerRecipe, through_codebooks
@@ -60,7 +60,7 @@ LINES = [
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    list(make_corpus(tmp_path / "tones", ToneVoice(), LINES, 0.01, seed=3))
+    list(make_corpus(tmp_path / "tones", ToneVoice(), plain(LINES), 0.01, seed=3))
     return tmp_path / "tones"
 
 
@@ -87,8 +87,8 @@ def test_a_corpus_knows_what_it_holds_and_goes_on(corpus: Path) -> None:
     record = records[5]
     assert len(audio(record)) == record.length
     assert record.word_ends[-1] == record.length
-    assert list(make_corpus(corpus, ToneVoice(), LINES, 0.01, seed=3)) == []
-    list(make_corpus(corpus, ToneVoice(), LINES, 0.03, seed=3))
+    assert list(make_corpus(corpus, ToneVoice(), plain(LINES), 0.01, seed=3)) == []
+    list(make_corpus(corpus, ToneVoice(), plain(LINES), 0.03, seed=3))
     assert read_corpus(corpus)[:100] == records
 
 

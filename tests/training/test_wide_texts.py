@@ -1,0 +1,48 @@
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from assistant.errors import DependencyError
+from assistant.training.texts import WORD, lines
+from assistant.training.wide_texts import WideTexts, Word, package_sentences, read_words
+
+WORDS = [Word("the", 9_000, "ðə", "ðə"), Word("quail", 3, "kwAl", "kwAl"), Word("sings", 40, "sɪŋz", "sɪŋz")]
+
+
+def drawn(texts: WideTexts, count: int = 300) -> list[str]:
+    rng = random.Random(5)
+    return [texts.draw(rng).text for _ in range(count)]
+
+
+def test_seldom_words_are_drawn_more_often_than_they_occur() -> None:
+    found = Counter(
+        word for text in drawn(WideTexts(WORDS, ["the quail sings"])) for word in text.lower().split()
+    )
+    assert found["the"] < 20 * found["quail"]
+    assert set(found) <= {"the", "quail", "sings", "the.", "quail.", "sings."}
+
+
+def test_sentences_with_unknown_words_and_tested_ones_are_left_out() -> None:
+    tested = lines(test=True)[0].text
+    words = [Word(word.lower(), 5, "ə", "ə") for word in WORD.findall(tested)] + WORDS
+    spoken = drawn(WideTexts(words, [tested, "the zyx sings"]))
+    assert tested not in spoken
+    assert not any("zyx" in text for text in spoken)
+
+
+def test_the_list_of_words_can_be_spelled() -> None:
+    words = read_words()
+    assert len(words) > 15_000
+    assert len({word.text for word in words}) == len(words)
+    assert [word.count for word in words] == sorted((word.count for word in words), reverse=True)
+    for word in words:
+        assert word.count > 0
+        assert word.american.isalpha()
+        assert word.british.isalpha()
+
+
+def test_missing_packages_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DependencyError, match="wordnet-base"):
+        package_sentences(tmp_path / "nowhere")
