@@ -46,6 +46,8 @@ def words() -> None:
 def encoder(
     steps: Steps = 4_000,
     shipped: Shipped = False,
+    frozen_layers: Annotated[int, typer.Option(help="Lowest layers that stay as they are; less work.")] = 0,
+    batch_s: Annotated[float, typer.Option(help="Seconds of sound in a step.")] = 40.0,
     threads: Threads = 0,
 ) -> None:
     """Teach the encoder the transformer's token space."""
@@ -55,7 +57,8 @@ def encoder(
     from assistant.training.train_encoder import Pace
 
     set_threads(threads)
-    train(RUNS / ENCODER_RUN, encoder_recipe(read_language(), Pace(steps=steps), shipped), Plan(steps))
+    pace = Pace(steps=steps, frozen_layers=frozen_layers, batch_s=batch_s)
+    train(RUNS / ENCODER_RUN, encoder_recipe(read_language(), pace, shipped), Plan(steps))
 
 
 def hear(
@@ -78,16 +81,19 @@ def hear(
 
 
 def codebooks(
-    only_timbre: Annotated[
-        bool, typer.Option("--only-timbre", help="Leave the others, which the transformer reads, as shipped.")
-    ] = False,
+    only: Annotated[
+        str, typer.Option(help="Fit names, prosody or timbre alone; the others stay as shipped.")
+    ] = "",
     threads: Threads = 0,
 ) -> None:
     """Fit the codec's codebooks on heard frames."""
-    from assistant.training.hearing_recipes import fit_and_keep
+    from assistant.training.code_fitting import BOOKS, fit_and_keep
 
+    chosen = tuple(book for book in BOOKS if only in {"", book})
+    if not chosen:
+        raise typer.BadParameter(f"{only!r} is none of {', '.join(BOOKS)}", param_hint="--only")
     set_threads(threads)
-    for name, left in fit_and_keep(only_timbre).items():
+    for name, left in fit_and_keep(chosen).items():
         print(f"{name}: variance left over {', '.join(f'{part:.3f}' for part in left)}")
 
 
@@ -157,12 +163,17 @@ def hearing_weights(
         bool,
         typer.Option("--only-codec", help="Write codebooks and codec decoder; all else stays as shipped."),
     ] = False,
+    only_ear: Annotated[
+        bool,
+        typer.Option("--only-ear", help="Write encoder, codebooks and manner; all else stays as shipped."),
+    ] = False,
 ) -> None:
     """Write the weights of the last runs into the project's weights folder."""
     from assistant.training.hearing_recipes import write_weights
-    from assistant.training.shipped_parts import write_codec, write_turn_head
+    from assistant.training.shipped_parts import write_codec, write_ear, write_turn_head
 
-    parts = [write for write, wanted in ((write_turn_head, only_turns), (write_codec, only_codec)) if wanted]
+    wanted = {write_turn_head: only_turns, write_codec: only_codec, write_ear: only_ear}
+    parts = [write for write, chosen in wanted.items() if chosen]
     for path in [path for write in parts or [write_weights] for path in write()]:
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
 

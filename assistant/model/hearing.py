@@ -15,9 +15,8 @@ from assistant.model.manner import TRAITS, Manner, MannerConfig, MannerOutput
 from audiocodec.listener import SPEC, Frames, Listener, ListenerState
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
 from audiocodec.prosody import PROSODY_WIDTH
-from audiocodec.reader import TokenReader, read_frames
+from audiocodec.reader import TokenReader
 
-READ_TOKENS = 8  # likeliest tokens whose embeddings are mixed
 AUDIO_OPEN, AUDIO_CLOSE = 8, 10  # reserved entries of the vocabulary around what is heard
 
 
@@ -27,8 +26,8 @@ class Run:
 
     best: int
     frames: int
-    tokens: Tensor  # (frames, READ_TOKENS)
-    shares: Tensor  # (frames, READ_TOKENS)
+    tokens: Tensor  # (frames, 2): those that each may say
+    shares: Tensor  # (frames, 2)
     prosody: Tensor  # (frames, PROSODY_WIDTH)
 
 
@@ -158,7 +157,8 @@ class Hearing(nn.Module):
         return Impression(kinds, shares)
 
     def _read(self, frames: Frames, state: HearingState) -> tuple[list[Tensor], HearingState]:
-        reading = read_frames(self.reader, frames.semantic[0], READ_TOKENS)
+        reading = self.listener.read(frames.codes[0])
+        tokens = self.reader.tokens[reading.rows]
         output, manner = self.manner(frames.semantic, frames.prosody, reading.blank[None], state.manner)
         ended: list[Run] = []
         run, last = state.run, state.last
@@ -168,7 +168,7 @@ class Hearing(nn.Module):
                 run = None
             if best:
                 here = slice(index, index + 1)
-                parts = (reading.tokens[here], reading.shares[here], frames.prosody[0, here])
+                parts = (tokens[here], reading.shares[here], frames.prosody[0, here])
                 run = Run(best, 1, *parts) if run is None else longer(run, parts)
             last = best
         found = [self._embed(one) for one in ended]

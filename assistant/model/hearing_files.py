@@ -67,8 +67,9 @@ def load_listener(path: Path, embedding: Tensor) -> Listener:
     tensors, metadata = _read(path)
     try:
         tokens = tensors["reader.tokens"].long()
-        reader = TokenReader(embedding[tokens].float(), tokens)
-        listener = Listener(config_of(json.loads(metadata["encoder"])), reader)
+        config = config_of(json.loads(metadata["encoder"]))
+        reader = TokenReader(embedding[tokens].float(), tokens, tensors["reader.phones"], config.sound_width)
+        listener = Listener(config, reader)
         _fill({"encoder": listener.encoder, "reader": reader}, tensors)
     except (KeyError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path} does not hold a hearing encoder: {error}") from error
@@ -152,9 +153,15 @@ def load_parts(path: Path, parts: dict[str, nn.Module]) -> None:
         raise WeightsError(f"{path} does not fit: {error}") from error
 
 
-def new_hearing(config: EncoderConfig, manner: MannerConfig, embedding: Tensor, tokens: Tensor) -> Hearing:
+def new_hearing(
+    config: EncoderConfig,
+    manner: MannerConfig,
+    embedding: Tensor,
+    tokens: Tensor,
+    phones: Tensor | None = None,
+) -> Hearing:
     """Build an untrained ``Hearing``; for training and tests."""
-    reader = TokenReader(embedding[tokens].float(), tokens)
+    reader = TokenReader(embedding[tokens].float(), tokens, phones, config.sound_width)
     return Hearing(Listener(config, reader), embedding, manner)
 
 
@@ -169,7 +176,9 @@ def _save(path: Path, parts: dict[str, nn.Module], metadata: dict[str, str]) -> 
 
 def _half(value: Tensor) -> Tensor:
     value = value.detach().contiguous()
-    return value.to(HALF) if value.is_floating_point() else value.to(torch.int32)
+    if value.is_floating_point():
+        return value.to(HALF)
+    return value if value.dtype == torch.uint8 else value.to(torch.int32)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

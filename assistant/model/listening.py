@@ -74,7 +74,7 @@ def quicken_hearing(hearing: Hearing) -> None:
     reader = hearing.listener.reader
     threads = quicken(hearing.listener.encoder)
     if threads is not None:
-        reader.match = Int8Linear(threads, reader.rows)
+        reader.match = Int8Linear(threads, reader.rows().detach())
 
 
 def load_transcriber(folder: Path | None = None) -> Transcriber:

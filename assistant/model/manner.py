@@ -63,12 +63,12 @@ class Manner(nn.Module):
         """Read frames.
 
         Args:
-            semantic: (B, T, model width), what the semantic codes stand for.
+            semantic: (B, T, frame width), what the semantic codes stand for; the model width counts.
             prosody: (B, T, PROSODY_WIDTH).
             blank: (B, T) probability that a frame says nothing new.
             state: (1, B, hidden).
         """
-        words = torch.tanh(self.words(semantic)) * (1 - blank[..., None])
+        words = torch.tanh(self.words(semantic[..., : self.config.model_width])) * (1 - blank[..., None])
         x = nn.functional.gelu(self.enter(torch.cat([words, prosody, blank[..., None]], dim=-1)))
         hidden, state = self.cell(x, state)
         traits = {name: head(hidden) for name, head in self.traits.items()}

@@ -60,6 +60,7 @@ class FeatureSet:
     prosody: Tensor  # (N, PROSODY_WIDTH)
     timbre: Tensor  # (N, spectra)
     records: tuple[HeardUtterance, ...]
+    codes: Tensor | None = None  # (N, K) int32 of those that went through the codebooks
 
     def rows(self, record: HeardUtterance) -> slice:
         """Where an utterance's frames lie."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from assistant.errors import WeightsError
@@ -49,6 +49,7 @@ from assistant.training.runs import load_module
 from assistant.training.speech_batches import FULL_STEPS, Sound, SpeechBatches
 from assistant.training.speech_data import CorpusAudio, Utterance, make_corpus, plain, read_corpus
 from assistant.training.texts import always_capital, lines, spoken_form
+from assistant.training.token_sounds import token_sounds
 from assistant.training.train_codec import CodecRecipe
 from assistant.training.train_encoder import EncoderRecipe, Pace
 from assistant.training.train_manner import MannerRecipe, through_codebooks
@@ -59,7 +60,6 @@ from assistant.training.wide_texts import WideTexts, package_sentences, read_wor
 from assistant.weights import store
 from assistant.weights.gguf import GGUFFile
 from audiocodec.encoder import EncoderConfig
-from audiocodec.listener import TIMBRE_WIDTH, Listener
 from audiocodec.viva import DecoderConfig, MelDecoder
 
 BACKBONE = ("smollm2-135m-instruct", "model.gguf")
@@ -74,7 +74,6 @@ SHARES = {  # how often each corpus is drawn
 ENCODER_RUN, CODES_RUN, MANNER_RUN = "hearing-encoder", "hearing-codes", "hearing-manner"
 CODEC_RUN, OMNI_RUN = "hearing-codec", "omni"
 HEARD_WEAR = 0.6  # strength
-FIT_FRAMES = 160_000  # codec frames that codebooks are fitted on
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,13 @@ class Language:
     tokenizer: Tokenizer
     embedding: Tensor  # (vocabulary, D) float32
     tokens: Tensor  # (V,) those that occur in what is spoken in training
+    phones: Tensor  # (V, SIDES, LONGEST): how they sound
     names: frozenset[str]  # words written with a capital letter
+
+    @property
+    def space(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What is heard is named in: all embeddings, the tokens that can be heard, and their phones."""
+        return self.embedding, self.tokens, self.phones
 
 
 def read_language() -> Language:
@@ -94,10 +99,12 @@ def read_language() -> Language:
     texts = [line.text for line in lines(test=False)]
     names = always_capital(texts)
     found: Counter[int] = Counter()
-    for text in texts:
-        found.update(tokenizer.encode(" " + spoken_form(text, names)))
-    embedding = file.tensor("token_embd.weight").float()
-    return Language(tokenizer, embedding, torch.tensor(sorted(found)), names)
+    words = read_words()
+    for text in [*(spoken_form(text, names) for text in texts), *(word.text for word in words)]:
+        found.update(tokenizer.encode(" " + text))
+    tokens, embedding = torch.tensor(sorted(found)), file.tensor("token_embd.weight").float()
+    phones = token_sounds(words, tokens, tokenizer.encode, tokenizer.decode)
+    return Language(tokenizer, embedding, tokens, phones, names)
 
 
 def speech_folder(maker: str) -> Path:
@@ -168,7 +175,7 @@ def rooms() -> Path:
 
 def encoder_recipe(language: Language, pace: Pace, shipped: bool = False) -> EncoderRecipe:
     """The encoder's training, started from Whisper's weights, or where the shipped encoder ended."""
-    hearing = new_hearing(EncoderConfig(), MannerConfig(), language.embedding, language.tokens)
+    hearing = new_hearing(EncoderConfig(), MannerConfig(), *language.space)
     start_from(hearing.listener.encoder, read_ctranslate2(store.path("whisper-tiny.en", "model.bin")))
     batches = speech_batches(language)
     if shipped:  # what the beginning of a run is for has been learned
@@ -186,7 +193,7 @@ def snapshot_encoder(language: Language, shipped: bool = False) -> None:
         listener = load_listener(WEIGHTS / ENCODER_FILE, language.embedding)
         step = f"shipped {hashlib.sha256((WEIGHTS / ENCODER_FILE).read_bytes()).hexdigest()}"
     else:
-        hearing = new_hearing(EncoderConfig(), MannerConfig(), language.embedding, language.tokens)
+        hearing = new_hearing(EncoderConfig(), MannerConfig(), *language.space)
         step = str(load_module(RUNS / ENCODER_RUN, "encoder", hearing.listener.encoder))
         load_module(RUNS / ENCODER_RUN, "reader", hearing.reader)
         listener = hearing.listener
@@ -245,30 +252,6 @@ def _first_asks(records: list[Utterance], count: int) -> list[Utterance]:
     return sorted(records, key=lambda record: record.kind not in ("ask", "cutoff"))[:count]
 
 
-def fit_codebooks(
-    listener: Listener, features: FeatureSet, only_timbre: bool = False, seed: int = 0
-) -> dict[str, list[float]]:
-    """Fit the codebooks on heard frames; gives the part of the variance left over after each.
-
-    ``only_timbre`` leaves alone what the transformer reads.
-    """
-    generator, books = torch.Generator().manual_seed(seed), listener.codebooks
-    chosen = torch.randperm(len(features.semantic), generator=generator)[:FIT_FRAMES]
-    spectra = features.timbre[chosen]
-    books.centre.copy_(spectra.mean(dim=0))
-    _, _, directions = torch.pca_lowrank(spectra, q=TIMBRE_WIDTH)
-    books.components.copy_(directions)
-    left = {"timbre": books.timbre.fit((spectra - books.centre) @ books.components, generator)}
-    if not only_timbre:
-        prosody = features.prosody[chosen]
-        width = books.pitch.codebooks.shape[-1]
-        semantic = features.semantic[chosen].float()
-        left["semantic"] = books.semantic.fit(semantic, listener.reader, generator)
-        left["pitch"] = books.pitch.fit(prosody[:, :width], generator)
-        left["loudness"] = books.loudness.fit(prosody[:, width:], generator)
-    return left
-
-
 def heard_features() -> FeatureSet:
     """All frames that have been heard."""
     folders = [features_folder(maker) for maker in SHARES if features_folder(maker).exists()]
@@ -307,7 +290,7 @@ def omni_recipe(
     """
     if imagine:
         features = None
-        hearing = new_hearing(EncoderConfig(), MannerConfig(), language.embedding, language.tokens).eval()
+        hearing = new_hearing(EncoderConfig(), MannerConfig(), *language.space).eval()
     else:
         hearing = with_codebooks(language)
         load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
@@ -321,20 +304,6 @@ def omni_recipe(
         parts = {name: recipe.projections[name] for name in ("say_how", "sum_up")}
         load_parts(WEIGHTS / CODEBOOKS_FILE, {**parts, "turn_head": recipe.turn_head})
     return recipe
-
-
-def fit_and_keep(only_timbre: bool = False) -> dict[str, list[float]]:
-    """Fit codebooks on all heard frames and keep them with the runs; or only those of the timbre, the others
-    as they are shipped.
-    """
-    listener = trained_encoder(read_language()).listener
-    if only_timbre:
-        load_parts(WEIGHTS / CODEBOOKS_FILE, {"codebooks": listener.codebooks})
-    left = fit_codebooks(listener, heard_features(), only_timbre)
-    codes_path().parent.mkdir(parents=True, exist_ok=True)
-    books = listener.codebooks.state_dict()
-    save_file({name: value.contiguous() for name, value in books.items()}, codes_path())
-    return left
 
 
 def trained_hearing(language: Language, joint: bool = True) -> tuple[Hearing, TurnHead]:

@@ -13,11 +13,19 @@ from assistant.model.hearing_files import (
     load_parts,
     save_codes,
     save_decoder,
+    save_encoder,
 )
 from assistant.model.manner import MannerConfig
 from assistant.model.turn_head import TurnHead
 from assistant.paths import RUNS, WEIGHTS
-from assistant.training.hearing_recipes import Language, codes_path, read_language, trained_decoder
+from assistant.training.hearing_recipes import (
+    MANNER_RUN,
+    Language,
+    codes_path,
+    read_language,
+    trained_decoder,
+    with_codebooks,
+)
 from assistant.training.local_manifests import HEARING, write_manifest
 from assistant.training.runs import load_module
 
@@ -46,6 +54,18 @@ def write_turn_head(folder: Path = WEIGHTS) -> list[Path]:
     load_module(RUNS / TURNS_RUN, "turn_head", turn_head)
     save_codes(folder / CODEBOOKS_FILE, hearing, turn_head)
     return [folder / CODEBOOKS_FILE, write_manifest(folder, HEARING)]
+
+
+def write_ear(folder: Path = WEIGHTS) -> list[Path]:
+    """Write the encoder, the codebooks and the manner net of the last runs."""
+    language = read_language()
+    hearing, shipped = with_codebooks(language), shipped_hearing(language)
+    load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
+    for part in ("say_how", "sum_up"):
+        getattr(hearing, part).load_state_dict(getattr(shipped, part).state_dict())
+    save_encoder(folder / ENCODER_FILE, hearing.listener)
+    save_codes(folder / CODEBOOKS_FILE, hearing, shipped_turn_head())
+    return [folder / ENCODER_FILE, folder / CODEBOOKS_FILE, write_manifest(folder, HEARING)]
 
 
 def write_codec(folder: Path = WEIGHTS) -> list[Path]:

@@ -31,7 +31,8 @@ class Pace:
     batch_s: float = 40.0
     steps: int = 4_000
     frequent_rows: int = 1_200
-    other_rows: int = 800
+    other_rows: int = 4_000
+    frozen_layers: int = 0  # of the encoder, the lowest, with the convolutions
     placed_steps: int = 1_000  # the known places of the words fade out over so many steps
 
 
@@ -79,7 +80,10 @@ def parameter_groups(encoder: Encoder, reader: TokenReader, pace: Pace) -> list[
     groups: list[dict[str, object]] = []
     for rate, chosen in ((pace.encoder, True), (pace.head, False)):
         parameters = [
-            p for module in (encoder, reader) for p in module.parameters() if (id(p) in slow) == chosen
+            p
+            for module in (encoder, reader)
+            for p in module.parameters()
+            if p.requires_grad and (id(p) in slow) == chosen
         ]
         groups.append(
             {"params": [p for p in parameters if p.dim() > 1], "lr": rate, "base": rate, "weight_decay": 0.01}
@@ -102,6 +106,10 @@ class EncoderRecipe:
     ) -> None:
         self.encoder, self.reader = encoder, reader
         self.batches, self.pace = batches, pace
+        if pace.frozen_layers:
+            encoder.positions.requires_grad_(False)
+            for module in (encoder.conv1, encoder.conv2, *encoder.layers[: pace.frozen_layers]):
+                module.requires_grad_(False)
         self.optimizer = torch.optim.AdamW(parameter_groups(encoder, reader, pace), betas=(0.9, 0.98))
 
     def modules(self) -> dict[str, nn.Module]:
@@ -120,7 +128,7 @@ class EncoderRecipe:
         rate = min(1.0, (number + 1) / pace.warm_up) * decay(number, pace.steps, pace.falling)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base"] * rate
-        keep, index = rows_to_keep(batch, len(self.reader.rows), rng, pace)
+        keep, index = rows_to_keep(batch, len(self.reader), rng, pace)
         delay, frames = ahead * ENCODER_BLOCK_FRAMES, batch.placed.shape[1]
         with mixed(batch.mel.device.type):
             state = self.encoder.initial_state(len(batch.mel))

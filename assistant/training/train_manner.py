@@ -1,5 +1,7 @@
 """Trains the manner net on frames that the encoder heard: traits, speech or not, finished or not."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -7,7 +9,6 @@ from torch import Tensor, nn
 from assistant.model.manner import TRAITS, Manner
 from assistant.training.features import FeatureSet, HeardUtterance
 from audiocodec.listener import Listener, RawFrames
-from audiocodec.reader import TokenReader
 
 BATCH = 48
 FIRST_JUDGED = -1  # frame behind the voice from which an end is judged; the encoder has heard more by then
@@ -85,20 +86,15 @@ def manner_losses(
 @torch.inference_mode()
 def through_codebooks(listener: Listener, features: FeatureSet) -> tuple[FeatureSet, Tensor]:
     """What the codes of a set's frames stand for, and each frame's blank probability."""
-    semantic, prosody = [], []
-    for rows in torch.split(torch.arange(len(features.semantic)), 8_192):
+    semantic, prosody, codes = [], [], []
+    for rows in torch.split(torch.arange(len(features.semantic)), 2_048):
         raw = RawFrames(
             features.semantic[rows].float()[None], features.prosody[rows][None], features.timbre[rows][None]
         )
         frames = listener.name(raw)
         semantic.append(frames.semantic[0].half())
         prosody.append(frames.prosody[0])
-    heard = FeatureSet(torch.cat(semantic), torch.cat(prosody), features.timbre, features.records)
-    return heard, blanks(listener.reader, heard.semantic)
-
-
-@torch.inference_mode()
-def blanks(reader: TokenReader, semantic: Tensor) -> Tensor:
-    """Probability (N,) that each of (N, D) frames says nothing new."""
-    parts = [reader(part.float()[None])[0].softmax(dim=-1)[:, 0] for part in torch.split(semantic, 8_192)]
-    return torch.cat(parts)
+        codes.append(frames.codes[0].int())
+    named = torch.cat(codes)
+    heard = replace(features, semantic=torch.cat(semantic), prosody=torch.cat(prosody), codes=named)
+    return heard, listener.read(named.long()).blank

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from assistant.model.backbone import Backbone
 from assistant.model.chat import ChatFormat, Message
-from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, LONGEST_RUN, READ_TOKENS, Hearing
+from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, LONGEST_RUN, Hearing
 from assistant.model.turn_head import TurnHead
 from assistant.training.features import FeatureSet, HeardUtterance
 from assistant.training.lora import Adapted
@@ -21,7 +21,6 @@ from assistant.training.omni_data import Conversations, Example, imagined_uttera
 from assistant.training.runs import seed_step
 from assistant.training.texts import spoken_form
 from audiocodec.prosody import PROSODY_WIDTH
-from audiocodec.reader import read_frames
 
 IGNORED = -100
 DROPPED, MISTAKEN = 0.04, 0.12  # of imagined words
@@ -43,15 +42,18 @@ class Runs:
 def runs_of(hearing: Hearing, features: FeatureSet, record: HeardUtterance) -> Runs:
     """The same runs as ``Hearing.step`` makes, for an utterance of a set that went through the codebooks."""
     rows = features.rows(record)
+    if features.codes is None:
+        raise ValueError("these frames have no codes: take them through the codebooks first")
     semantic, prosody = features.semantic[rows].float(), features.prosody[rows]
-    reading = read_frames(hearing.reader, semantic, READ_TOKENS)
+    reading = hearing.listener.read(features.codes[rows].long())
+    tokens = hearing.reader.tokens[reading.rows]
     output, _ = hearing.manner(
         semantic[None], prosody[None], reading.blank[None], hearing.manner.initial_state(1)
     )
     best = reading.best
     starts = torch.cat([torch.ones(1, dtype=torch.bool), best[1:] != best[:-1]])
     run = starts.long().cumsum(0) - 1
-    words = (hearing.embedding[reading.tokens].float() * reading.shares[..., None]).sum(dim=1)
+    words = (hearing.embedding[tokens].float() * reading.shares[..., None]).sum(dim=1)
     found_words, found_prosody = [], []
     for index in torch.unique(run[best > 0]):
         frames = torch.nonzero(run == index).squeeze(1)[:LONGEST_RUN]
@@ -60,7 +62,7 @@ def runs_of(hearing: Hearing, features: FeatureSet, record: HeardUtterance) -> R
     judged = min(record.speech_end + JUDGED_AFTER, record.frames - 1)
     rest = (output.hidden[0, -1], record.finished, float(output.finished[0, judged]))
     if not found_words:
-        return Runs(torch.zeros(0, semantic.shape[1]), torch.zeros(0, prosody.shape[1]), *rest)
+        return Runs(torch.zeros(0, hearing.embedding.shape[1]), torch.zeros(0, prosody.shape[1]), *rest)
     return Runs(torch.stack(found_words), torch.stack(found_prosody), *rest)
 
 
@@ -75,10 +77,12 @@ def imagined_runs(hearing: Hearing, rows: Tensor, rng: Random) -> Runs:
     for row in kept:
         if rng.random() < MISTAKEN:
             row = int(torch.randint(len(tokens), (1,), generator=generator))
-        share = 1 - rng.random() ** 2 * 0.6
-        others = tokens[torch.randint(len(tokens), (READ_TOKENS - 1,), generator=generator)]
-        mixed = hearing.embedding[others].float().mean(dim=0)
-        words.append(share * hearing.embedding[tokens[row]].float() + (1 - share) * mixed)
+        share = 1 - rng.random() ** 2 * 0.45
+        other = tokens[int(torch.randint(len(tokens), (1,), generator=generator))]
+        mixed = (
+            share * hearing.embedding[tokens[row]].float() + (1 - share) * hearing.embedding[other].float()
+        )
+        words.append(mixed)
     hidden = torch.zeros(hearing.manner.config.hidden)
     return Runs(torch.stack(words), torch.zeros(len(words), PROSODY_WIDTH), hidden)
 

@@ -35,6 +35,7 @@ class EncoderConfig:
     projector_layers: int = 4
     projector_feed_forward: int = 1_536
     model_width: int = 576
+    sound_width: int = 128  # of what tells how a token sounds, see ``TokenReader``
     window_blocks: int = 12  # seen at once by the encoder: 1.92 s
     ahead_blocks: int = 1  # of the window, behind the block whose frames are given
     past_blocks: int = 50  # blocks before its own that a projected frame sees: 8 s
@@ -42,6 +43,11 @@ class EncoderConfig:
     def to_dict(self) -> dict[str, int]:
         """The configuration as it is stored beside the weights."""
         return asdict(self)
+
+    @property
+    def frame_width(self) -> int:
+        """Of projected frames."""
+        return self.model_width + self.sound_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +223,10 @@ class Encoder(nn.Module):
         )
         self.projector_norm = nn.LayerNorm(config.projector_width)
         self.project = NarrowLinear(config.projector_width, config.model_width)
+        self.spell: NarrowLinear | None = None
+        if config.sound_width:
+            self.spell = NarrowLinear(config.projector_width, config.sound_width)
+            nn.init.zeros_(self.spell.weight)
 
     def initial_state(self, batch: int) -> EncoderState:
         """Silence before the stream."""
@@ -241,7 +251,7 @@ class Encoder(nn.Module):
         moves it further, so that frames see up to ``stride - 1`` blocks more ahead and cost less.
 
         Returns:
-            Hidden frames (B, 8 n, width), projected frames (B, 2 n, model width), the new state.
+            Hidden frames (B, 8 n, width), projected frames (B, 2 n, frame width), the new state.
         """
         mel = torch.cat([state.mel, mel], dim=-1)
         convolved, half = self._convolve(mel, state.half)
@@ -253,7 +263,10 @@ class Encoder(nn.Module):
         tailed = torch.cat([state.stacked.to(stacked.dtype), stacked.transpose(1, 2)], dim=-1)
         y = stacked + nn.functional.gelu(self.mix(tailed)).transpose(1, 2)
         y, projector = self.projector(y, state.projector)
-        projected = self.project(self.projector_norm(y))
+        y = self.projector_norm(y)
+        projected = self.project(y)
+        if self.spell is not None:
+            projected = torch.cat([projected, self.spell(y)], dim=-1)
         window = joined[:, joined.shape[1] - state.window.shape[1] :]
         return hidden, projected, EncoderState(mel[..., -2:], half, window, tailed[..., -4:], projector)
 

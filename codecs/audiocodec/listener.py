@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from audiocodec.encoder import Encoder, EncoderConfig, EncoderState
 from audiocodec.front_end import FrontEnd, FrontEndState
 from audiocodec.interface import CodecSpec
-from audiocodec.named import NamedCodebooks
+from audiocodec.named import DIGITS, NamedCodebooks
 from audiocodec.numbers import (
     CODEC_HOP_LENGTH,
     ENCODER_BLOCK_FRAMES,
@@ -20,10 +20,10 @@ from audiocodec.numbers import (
     exact_div,
 )
 from audiocodec.prosody import STEPS_PER_FRAME, Prosody
-from audiocodec.reader import TokenReader
+from audiocodec.reader import Reading, TokenReader
 from audiocodec.rvq import ResidualCodebooks
 
-SEMANTIC_BOOKS, PITCH_BOOKS, LOUDNESS_BOOKS, TIMBRE_BOOKS = 3, 1, 1, 3  # two of the first name the token
+SEMANTIC_BOOKS, PITCH_BOOKS, LOUDNESS_BOOKS, TIMBRE_BOOKS = DIGITS, 1, 1, 3
 BOOK_SIZE = 2_048  # 11 bits
 PITCH_WIDTH = 2 * STEPS_PER_FRAME  # pitch and voicing
 TIMBRE_HALVES = 2  # spectra per codec frame
@@ -55,7 +55,7 @@ class Frames:
     """Codec frames of some blocks: the codes, and the vectors that the codes stand for."""
 
     codes: Tensor  # (B, T, K) int64
-    semantic: Tensor  # (B, T, model width), in the language model's space
+    semantic: Tensor  # (B, T, frame width), first in the language model's space, then how it sounds
     prosody: Tensor  # (B, T, PROSODY_WIDTH): octaves, voicing, loudness of each 20 ms
     timbre: Tensor  # (B, T, TIMBRE_WIDTH)
 
@@ -80,9 +80,9 @@ class Codebooks(nn.Module):
     components: Tensor
     centre: Tensor
 
-    def __init__(self, model_width: int) -> None:
+    def __init__(self, frame_width: int) -> None:
         super().__init__()
-        self.semantic = NamedCodebooks(SEMANTIC_BOOKS, BOOK_SIZE, model_width)
+        self.semantic = NamedCodebooks(BOOK_SIZE, frame_width)
         self.pitch = ResidualCodebooks(PITCH_BOOKS, BOOK_SIZE, PITCH_WIDTH)
         self.loudness = ResidualCodebooks(LOUDNESS_BOOKS, BOOK_SIZE, STEPS_PER_FRAME)
         self.timbre = ResidualCodebooks(TIMBRE_BOOKS, BOOK_SIZE, TIMBRE_WIDTH)
@@ -117,7 +117,7 @@ class Listener(nn.Module):
         self.front_end = FrontEnd()
         self.encoder, self.reader = Encoder(config), reader
         self.prosody = Prosody()
-        self.codebooks = Codebooks(config.model_width)
+        self.codebooks = Codebooks(config.frame_width)
         self.delay = config.ahead_blocks * ENCODER_BLOCK_FRAMES  # codec frames
 
     def initial_state(self, batch: int) -> ListenerState:
@@ -174,6 +174,10 @@ class Listener(nn.Module):
     def decode(self, codes: Tensor) -> Frames:
         """Give what codes (B, T, K) stand for."""
         return self.codebooks.decode(codes, self.reader)
+
+    def read(self, codes: Tensor) -> Reading:
+        """Give what codes (..., K) say, of all of them or the first ones."""
+        return self.codebooks.semantic.read(codes[..., :SEMANTIC_BOOKS], len(self.reader))
 
 
 def spectra(power: Tensor) -> Tensor:

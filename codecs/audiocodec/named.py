@@ -1,63 +1,102 @@
-"""Names projected frames by the token that each says, and what is left over by residual codebooks."""
+"""Names projected frames by the two tokens that each may say and how sure that is."""
 
 import torch
 from torch import Tensor, nn
 
-from audiocodec.reader import TokenReader
-from audiocodec.rvq import ResidualCodebooks
+from audiocodec.reader import Reading, TokenReader, read_frames
 
-DIGITS = 2  # codes that spell a token's number
+DIGITS = 3  # codes of a frame
+# How likely a frame says nothing new, and what part of the rest the first of its two tokens has.
+BLANKS = (0.002, 0.06, 0.3, 0.7, 0.94)
+LEADS = (0.55, 0.7, 0.85, 0.95, 0.997)
+SURELY_BLANK = 0.9995
+LEVELS = len(BLANKS) * len(LEADS) + 1  # the last one: surely blank
 
 
 class NamedCodebooks(nn.Module):
     """Codes of the frames that carry words.
 
-    The first two codes spell the number of the token that the reader finds likeliest, 0 for the blank: so
-    what was heard survives the codes, whatever its word, which codebooks fitted to frames cannot promise for
-    words that they seldom met. The other codes are residual codebooks over what is left.
+    They spell one number: the two tokens that the reader finds likeliest and a level that tells how likely
+    they are, and that the frame says nothing. So what was heard survives the codes, whatever its word, which
+    codebooks fitted to frames cannot promise for words that they seldom met; and where the ear was in doubt,
+    the transformer can still choose.
     """
 
     along: Tensor
     nothing: Tensor
 
-    def __init__(self, codebooks: int, size: int, width: int) -> None:
-        """``codebooks`` counts the two of the name as well."""
+    def __init__(self, size: int, width: int) -> None:
+        """``size`` of a code, ``width`` of a frame."""
         super().__init__()
         self.size = size
-        self.left = ResidualCodebooks(codebooks - DIGITS, size, width)
         self.register_buffer("along", torch.ones(()))  # how far frames reach in the direction of their token
         self.register_buffer("nothing", torch.zeros(width))  # the mean frame that says nothing new
 
     def forward(self, frames: Tensor, reader: TokenReader) -> tuple[Tensor, Tensor]:
-        """Name frames (B, T, width): codes (B, T, K) int64 and the vectors that they stand for."""
-        names = reader(frames).argmax(dim=-1)
-        spelled = torch.stack([names // self.size, names % self.size], dim=-1)
-        middle = self._middle(names, reader)
-        codes, left = self.left(frames - middle)
-        return torch.cat([spelled, codes], dim=-1), middle + left
+        """Name frames (B, T, width): codes (B, T, DIGITS) int64 and the vectors that they stand for."""
+        codes = self.spell(read_frames(reader, frames), len(reader))
+        return codes, self.decode(codes, reader)
+
+    def spell(self, reading: Reading, tokens: int) -> Tensor:
+        """Spell what frames (...) say with a reader of so many ``tokens``: codes (..., DIGITS).
+
+        Raises:
+            ValueError: the codes cannot name so many tokens.
+        """
+        if tokens**2 * LEVELS > self.size**DIGITS:
+            raise ValueError(f"{DIGITS} codes of {self.size} cannot name two of {tokens} tokens")
+        lead, blank = nearest(reading.shares[..., 0], LEADS), nearest(reading.blank, (*BLANKS, SURELY_BLANK))
+        level = torch.where(blank == len(BLANKS), LEVELS - 1, blank * len(LEADS) + lead)
+        number = (reading.rows[..., 0] * tokens + reading.rows[..., 1]) * LEVELS + level
+        return number[..., None] // self._places() % self.size
+
+    def read(self, codes: Tensor, tokens: int) -> Reading:
+        """Give what codes (..., DIGITS) say; unknown names count as the last token."""
+        number = (codes * self._places()).sum(dim=-1)
+        level, names = number % LEVELS, number // LEVELS
+        rows = torch.stack([names // tokens, names % tokens], dim=-1).clamp(max=tokens - 1)
+        blank = torch.tensor([*BLANKS, SURELY_BLANK])[level // len(LEADS)]
+        lead = torch.tensor(LEADS)[level % len(LEADS)]
+        return Reading(blank, rows, torch.stack([lead, 1 - lead], dim=-1))
+
+    def _places(self) -> Tensor:
+        return self.size ** torch.arange(DIGITS - 1, -1, -1)
 
     def decode(self, codes: Tensor, reader: TokenReader) -> Tensor:
-        """Give the vectors (..., width) that codes (..., K) stand for; unknown names count as the blank."""
-        names = codes[..., 0] * self.size + codes[..., 1]
-        names = torch.where(names <= len(reader.rows), names, 0)
-        return self._middle(names, reader) + self.left.decode(codes[..., DIGITS:])
-
-    def _middle(self, names: Tensor, reader: TokenReader) -> Tensor:
-        """Where the frames of a name lie."""
-        words = self.along * reader.rows[(names - 1).clamp(min=0)]
-        return torch.where((names > 0)[..., None], words, self.nothing)
+        """Give the vectors (..., width) that codes (..., DIGITS) stand for: where such frames lie."""
+        reading = self.read(codes, len(reader))
+        said, blank = spoken(reading, reader), reading.blank[..., None]
+        return self.along * (1 - blank) * said + blank * self.nothing
 
     @torch.no_grad()
-    def fit(self, frames: Tensor, reader: TokenReader, generator: torch.Generator) -> list[float]:
-        """Fit to (N, width); gives the part of what the names leave over that is left after each codebook.
+    def fit(self, frames: Tensor, reader: TokenReader) -> float:
+        """Fit to (N, width); gives the part of the variance left over, of frames that say something."""
+        projected, variance = torch.zeros(2), torch.zeros(2)
+        silence: list[Tensor] = []
+        parts = [(part, read_frames(reader, part[None])) for part in torch.split(frames, 2_048)]
+        for part, reading in parts:
+            says = reading.blank[0] < 0.5
+            said, heard = spoken(reading, reader)[0][says], part[says]
+            projected += torch.stack([(heard * said).sum(), said.square().sum()])
+            silence.append(part[~says])
+        self.along.copy_(projected[0] / projected[1])
+        silent = torch.cat(silence)
+        if len(silent):
+            self.nothing.copy_(silent.mean(dim=0))
+        for part, reading in parts:
+            says = reading.blank[0] < 0.5
+            left = part[says] - self.along * spoken(reading, reader)[0][says]
+            variance += torch.stack([left.square().sum(), part[says].square().sum()])
+        return float(variance[0] / variance[1])
 
-        As many frames that say nothing as such that say something count.
-        """
-        names = torch.cat([reader(part[None])[0].argmax(dim=-1) for part in torch.split(frames, 8_192)])
-        said, silent = torch.nonzero(names > 0)[:, 0], torch.nonzero(names == 0)[:, 0]
-        rows = reader.rows[names[said] - 1]
-        self.along.copy_((frames[said] * rows).sum(dim=-1).mean() / rows.square().sum(dim=-1).mean())
-        self.nothing.copy_(frames[silent].mean(dim=0))
-        silent = silent[torch.randperm(len(silent), generator=generator)[: len(said)]]
-        chosen = torch.cat([said, silent])
-        return self.left.fit(frames[chosen] - self._middle(names[chosen], reader), generator)
+
+def spoken(reading: Reading, reader: TokenReader) -> Tensor:
+    """Rows of what is said, mixed: (..., width)."""
+    rows: Tensor = (reader.rows(reading.rows) * reading.shares[..., None]).sum(dim=-2)
+    return rows
+
+
+def nearest(probabilities: Tensor, levels: tuple[float, ...]) -> Tensor:
+    """Number of the level that is nearest on the scale of the log odds."""
+    odds = torch.tensor(levels).logit()
+    return torch.bucketize(probabilities.logit(eps=1e-7), (odds[1:] + odds[:-1]) / 2)

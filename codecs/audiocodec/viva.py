@@ -66,7 +66,7 @@ class MelDecoder(nn.Module):
     def forward(self, frames: Frames, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Map frames (B, T) to log mel (B, 8 T, N_MELS)."""
         sound = torch.cat([frames.prosody, frames.timbre], dim=-1)
-        x = self.words(frames.semantic / 3) + self.sound(sound)
+        x = self.words(frames.semantic[..., : self.config.model_width] / 3) + self.sound(sound)
         x, coarse = self.coarse(x, state.coarse)
         batch, time, _ = x.shape
         x = self.widen(x).view(batch, time * MEL_FRAMES_PER_CODEC_FRAME, self.config.fine)

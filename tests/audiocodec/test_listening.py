@@ -9,6 +9,7 @@ from audiocodec.listener import SPEC, Listener
 from audiocodec.numbers import ENCODER_BLOCK_LENGTH, MAX_BITRATE
 from audiocodec.reader import TokenReader
 from audiocodec.resample import DOWN, Downsampler, gain_at
+from audiocodec.token_sounds import LONGEST, SIDES
 
 CONFIG = EncoderConfig(
     width=24,
@@ -20,6 +21,7 @@ CONFIG = EncoderConfig(
     projector_layers=2,
     projector_feed_forward=32,
     model_width=12,
+    sound_width=4,
     window_blocks=4,
     ahead_blocks=1,
     past_blocks=3,
@@ -29,7 +31,8 @@ CONFIG = EncoderConfig(
 @pytest.fixture
 def listener() -> Listener:
     torch.manual_seed(0)
-    reader = TokenReader(torch.randn(25, CONFIG.model_width), torch.arange(25))
+    phones = torch.randint(1, 40, (25, SIDES, LONGEST))
+    reader = TokenReader(torch.randn(25, CONFIG.model_width), torch.arange(25), phones, CONFIG.sound_width)
     listener = Listener(CONFIG, reader).eval()
     for layer in listener.encoder.projector.layers:
         torch.nn.init.normal_(layer.attention.distance_bias)  # a bias that tells distances apart

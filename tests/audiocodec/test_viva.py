@@ -11,6 +11,7 @@ from audiocodec.listener import SPEC, Listener
 from audiocodec.numbers import MEL_HOP_LENGTH, N_MELS
 from audiocodec.prosody import PROSODY_WIDTH
 from audiocodec.reader import TokenReader
+from audiocodec.token_sounds import LONGEST, SIDES
 from audiocodec.viva import DecoderConfig, MelDecoder, VivaCodec, pitch_per_mel_frame
 
 CONFIG = EncoderConfig(
@@ -23,6 +24,7 @@ CONFIG = EncoderConfig(
     projector_layers=1,
     projector_feed_forward=32,
     model_width=12,
+    sound_width=4,
     window_blocks=3,
     past_blocks=3,
 )
@@ -51,7 +53,8 @@ class MeanVocoder:
 @pytest.fixture
 def codec() -> VivaCodec[Count]:
     torch.manual_seed(0)
-    reader = TokenReader(torch.randn(25, CONFIG.model_width), torch.arange(25))
+    phones = torch.randint(1, 40, (25, SIDES, LONGEST))
+    reader = TokenReader(torch.randn(25, CONFIG.model_width), torch.arange(25), phones, CONFIG.sound_width)
     listener = Listener(CONFIG, reader).eval()
     for name, value in listener.codebooks.named_buffers():
         value.copy_(torch.ones_like(value) if name.endswith("scale") else torch.randn_like(value) * 0.5)

@@ -68,7 +68,7 @@ def test_sounds_lie_between_their_markers() -> None:
 def hearing() -> Hearing:
     torch.manual_seed(0)
     encoder = EncoderConfig(
-        layers=1, projector_width=16, projector_heads=2, projector_layers=1, model_width=WIDTH
+        layers=1, projector_width=16, projector_heads=2, projector_layers=1, model_width=WIDTH, sound_width=4
     )
     return new_hearing(
         encoder, MannerConfig(WIDTH, 8, 16), torch.randn(260, WIDTH), torch.arange(5, 200)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from assistant.model.hearing_files import CODEBOOKS_FILE, DECODER_FILE
-from assistant.model.manner import MannerConfig
+from assistant.model.hearing_files import CODEBOOKS_FILE, DECODER_FILE, ENCODER_FILE, save_encoder
+from assistant.model.manner import Manner, MannerConfig
 from assistant.model.turn_head import TurnHead
 from assistant.paths import WEIGHTS
 from assistant.training import hearing_recipes, runs, shipped_parts
@@ -62,3 +62,35 @@ def test_nothing_but_the_codec_is_written(folder: Path) -> None:
     shipped_parts.write_codec(folder)
     assert changed(folder, CODEBOOKS_FILE) == {"codebooks.timbre.codebooks"}
     assert changed(folder, DECODER_FILE)
+
+
+class OnlyManner:
+    """A run that made a manner net."""
+
+    def __init__(self, manner: Manner) -> None:
+        self.manner = manner
+
+    def modules(self) -> dict[str, torch.nn.Module]:
+        return {"manner": self.manner}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {}
+
+    def step(self, number: int) -> dict[str, float]:
+        return {}
+
+
+def test_nothing_but_the_ear_is_written(folder: Path) -> None:
+    shipped = shipped_parts.shipped_hearing(read_language())
+    torch.nn.init.constant_(shipped.manner.finished.bias, 3.0)
+    runs.train(folder / "runs" / hearing_recipes.MANNER_RUN, OnlyManner(shipped.manner), runs.Plan(1))
+    hearing_recipes.codes_path().parent.mkdir(parents=True)
+    torch.nn.init.constant_(shipped.listener.reader.blank_bias, 4.0)
+    save_encoder(hearing_recipes.snapshot_path(), shipped.listener)
+    shipped.listener.codebooks.semantic.along += 0.5
+    books = {name: value.clone() for name, value in shipped.listener.codebooks.state_dict().items()}
+    save_file(books, hearing_recipes.codes_path())
+    shipped_parts.write_ear(folder)
+    assert changed(folder, ENCODER_FILE) == {"reader.blank_bias"}
+    assert changed(folder, CODEBOOKS_FILE) == {"codebooks.semantic.along", "manner.finished.bias"}
+    assert not changed(folder, DECODER_FILE)

@@ -3,10 +3,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from assistant.errors import DependencyError
 from assistant.training.texts import WORD, lines
+from assistant.training.token_sounds import shares, token_sounds
 from assistant.training.wide_texts import WideTexts, Word, package_sentences, read_words
+from audiocodec.token_sounds import PHONES, numbers
 
 WORDS = [Word("the", 9_000, "ðə", "ðə"), Word("quail", 3, "kwAl", "kwAl"), Word("sings", 40, "sɪŋz", "sɪŋz")]
 
@@ -39,10 +42,28 @@ def test_the_list_of_words_can_be_spelled() -> None:
     assert [word.count for word in words] == sorted((word.count for word in words), reverse=True)
     for word in words:
         assert word.count > 0
-        assert word.american.isalpha()
-        assert word.british.isalpha()
+        assert set(word.american + word.british) <= set(PHONES)
 
 
 def test_missing_packages_are_named(tmp_path: Path) -> None:
     with pytest.raises(DependencyError, match="wordnet-base"):
         package_sentences(tmp_path / "nowhere")
+
+
+def test_pieces_share_the_phones_of_their_word() -> None:
+    assert shares("wʊdʧʌk", [" wood", "ch", "uck"]) == ["wʊd", "ʧ", "ʌk"]
+    assert "".join(shares("kwAl", [" qu", "a", "il"])) == "kwAl"
+
+
+def test_tokens_sound_as_in_most_words() -> None:
+    pieces = [" the", " quail", "s", " un", "?"]
+    split = {" the": [0], " quail": [1], " quails": [1, 2], " unquail": [3, 1]}
+
+    def encode(text: str) -> list[int]:
+        return split.get(text, [])
+
+    words = [WORDS[0], WORDS[1], Word("quails", 3, "kwAlz", "kwAlz")]
+    phones = token_sounds(words, torch.arange(5), encode, lambda tokens: "".join(pieces[n] for n in tokens))
+    assert phones[1, 0].tolist()[:5] == numbers("kwAl", starts_word=True)
+    assert phones[2, 0].tolist()[:2] == [*numbers("z", starts_word=False), 0]
+    assert not phones[4].any()

@@ -24,6 +24,7 @@ from assistant.model.native import build
 from assistant.model.turn_head import TurnHead
 from audiocodec.encoder import EncoderConfig
 from audiocodec.numbers import ENCODER_BLOCK_LENGTH
+from audiocodec.token_sounds import LONGEST, SIDES
 
 WIDTH = 12
 CONFIG = EncoderConfig(
@@ -36,6 +37,7 @@ CONFIG = EncoderConfig(
     projector_layers=1,
     projector_feed_forward=32,
     model_width=WIDTH,
+    sound_width=4,
     window_blocks=3,
     past_blocks=3,
 )
@@ -44,7 +46,10 @@ CONFIG = EncoderConfig(
 def make_hearing(seed: int = 0) -> Hearing:
     torch.manual_seed(seed)
     embedding = torch.randn(40, WIDTH)
-    hearing = new_hearing(CONFIG, MannerConfig(WIDTH, 8, 16), embedding, torch.arange(5, 30))
+    phones = torch.randint(1, 40, (25, SIDES, LONGEST))
+    hearing = new_hearing(CONFIG, MannerConfig(WIDTH, 8, 16), embedding, torch.arange(5, 30), phones)
+    assert hearing.listener.encoder.spell is not None
+    torch.nn.init.normal_(hearing.listener.encoder.spell.weight)
     for name, value in hearing.listener.codebooks.named_buffers():
         value.copy_(torch.ones_like(value) if name.endswith("scale") else torch.randn_like(value) * 0.5)
     torch.nn.init.normal_(hearing.say_how.weight)

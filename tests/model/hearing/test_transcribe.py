@@ -30,6 +30,7 @@ def hearing() -> Hearing:
         heads=2,
         projector_feed_forward=16,
         model_width=WIDTH,
+        sound_width=4,
         window_blocks=3,
         past_blocks=3,
         **sizes,
