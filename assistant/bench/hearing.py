@@ -117,9 +117,9 @@ def cost(transcriber: Transcriber, seconds: float = 20.0) -> Row:
     found = list(utterances(transcriber.hearing, [sound]))
     heard_s = time.perf_counter() - begin
     begin = time.perf_counter()
-    for embeddings, _, _ in found:
+    for heard in found:
         cache = transcriber.decoder.new_cache()
-        for part in torch.split(embeddings, 2):
+        for part in torch.split(heard.embeddings, 2):
             transcriber.decoder.prefill(cache, part)
     prefilled_s = time.perf_counter() - begin
     whole = len(sound) / SAMPLE_RATE
@@ -141,14 +141,9 @@ def long_listening(transcriber: Transcriber, minutes: float) -> Row:
         clip = next(order)
         sound = np.pad(clip.audio, (0, GAP_SAMPLES))
         block, state = hearing.step(state, torch.from_numpy(sound))
-        summed_up = hearing.flush(state)[0].embeddings[-1:]  # of a copy: the stream itself goes on
         minute = "first minute" if heard_s < 60 else "last minute" if heard_s >= 60 * minutes - 60 else ""
         if minute:
-            text = (
-                transcriber.write_down(torch.cat([block.embeddings, summed_up]))
-                if len(block.embeddings)
-                else ""
-            )
+            text = transcriber.write_down(block.codes)
             errors[minute] = errors[minute] + word_error(clip.text, text)
         heard_s += len(sound) / SAMPLE_RATE
         before = before or (peak_mb() if heard_s >= 60 else 0.0)
@@ -165,9 +160,8 @@ def answer(transcriber: Transcriber, system: str, audio: sets.Audio | None, type
     tail = torch.tensor([*chat.tokenizer.encode(typed), *chat.close(), *chat.open("assistant")])
     parts = [decoder.embed(head)]
     if audio is not None:
-        found = [
-            embeddings for embeddings, _, _ in utterances(transcriber.hearing, [torch.from_numpy(audio)])
-        ]
+        heard = utterances(transcriber.hearing, [torch.from_numpy(audio)])
+        found = [stretch.embeddings for stretch in heard]
         if not found:
             return ""
         parts += [

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from assistant.engine.answering import Answering, Spoken
 from assistant.model.decoder import StepOutput
-from assistant.model.hearing import HearingState
+from assistant.model.hearing import HeardBlock, HearingState
 from assistant.model.kv_cache import KVCache
 
 
@@ -17,6 +17,7 @@ class Segment:
 
     kind: str  # "text", "audio" or "image"
     inputs: Tensor  # (T,) int64 token ids or (T, D) embeddings
+    codes: Tensor | None = None  # (frames, K) of sound: what it is written down from
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class OpenAudio:
     state: HearingState
     begin: int  # cache position before the audio marker
     embeddings: tuple[Tensor, ...] = ()
+    codes: tuple[Tensor, ...] = ()  # of every frame
     unwritten: int = 0  # of the newest embeddings, how many are not in the cache yet
     words: float | None = None  # the transformer's logit that these words are all; none while new ones come
 
@@ -51,12 +53,13 @@ class OpenAudio:
         """All embeddings so far, (T, D)."""
         return torch.cat(self.embeddings) if self.embeddings else None
 
-    def longer(self, more: Tensor) -> "OpenAudio":
-        """The same with more embeddings (k, D), which take back what was made of the words so far."""
+    def longer(self, block: HeardBlock) -> "OpenAudio":
+        """The same with a block; its embeddings (k, D) take back what was made of the words so far."""
+        more, codes = block.embeddings, (*self.codes, block.codes)
         if not len(more):
-            return self
-        unwritten = self.unwritten + len(more)
-        return replace(self, embeddings=(*self.embeddings, more), unwritten=unwritten, words=None)
+            return replace(self, codes=codes)
+        unwritten, embeddings = self.unwritten + len(more), (*self.embeddings, more)
+        return replace(self, embeddings=embeddings, codes=codes, unwritten=unwritten, words=None)
 
     def newest(self) -> Tensor:
         """The embeddings that are not in the cache yet, (k, D) with k > 0."""

@@ -12,24 +12,16 @@ from assistant.engine.model import Heard, Sound, Step
 from assistant.engine.writing import Writer
 from assistant.errors import EngineError
 from assistant.model.decoder import Decoder
-from assistant.model.generate import Limits, generate
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, HeardBlock, Hearing
 from assistant.model.kv_cache import CacheShape
+from assistant.model.scribe import Scribe
 from assistant.model.tokenizer import TextStream, Tokenizer
-from assistant.model.transcribe import (
-    NO_WORDS,
-    SPARE_TOKENS,
-    TOKENS_PER_RUN,
-    between_markers,
-    heard_words,
-    transcript_prompt,
-)
+from assistant.model.transcribe import NO_WORDS, between_markers
 from assistant.model.turn_head import TurnHead
 from assistant.session.engine import Answer, Usage
 from audiocodec.numbers import CODEC_HOP_LENGTH
 
 WRITTEN_AT_ONCE = 4  # embeddings: one or four, a pass of the transformer reads all its weights
-TRANSCRIPT_SHAPE = CacheShape(window=1_024, rewind=256)
 CANNOT_SEE = "(The user shows a picture, but you cannot see pictures yet.)"
 
 
@@ -94,11 +86,12 @@ class Omni:
         audio = self._open_audio(conversation, item)
         conversation.reopen = ReopenMark(item, audio, conversation.cache.position)
         block, state = hearing.flush(audio.state)
-        whole = replace(audio, state=state).longer(block.embeddings)
+        whole = replace(audio, state=state).longer(block)
         embeddings = whole.heard()
         current = self.writer.enter(conversation, item, "user")
         if embeddings is not None:
-            current.segments.append(Segment("audio", between_markers(self.parts.decoder, embeddings)))
+            inputs = between_markers(self.parts.decoder, embeddings)
+            current.segments.append(Segment("audio", inputs, torch.cat(whole.codes)))
             audio = replace(audio, words=self._close(conversation, whole))
             conversation.reopen = replace(conversation.reopen, audio=audio)
         else:  # nothing was said: the marker is taken back, so that the sound leaves no trace
@@ -153,7 +146,7 @@ class Omni:
     def _take_in(
         self, conversation: Conversation, audio: OpenAudio, block: HeardBlock, frames_before: int
     ) -> list[Heard]:
-        audio = audio.longer(block.embeddings)
+        audio = audio.longer(block)
         if audio.unwritten >= WRITTEN_AT_ONCE:
             self.writer.write(conversation, audio.newest())
             audio = replace(audio, unwritten=0)
@@ -328,19 +321,13 @@ class Omni:
 
     def transcribe(self, conversation: Conversation, item: str) -> Iterator[str]:
         """See ``OmniModel.transcribe``."""
-        audio = [segment for segment in conversation.find(item).segments if segment.kind == "audio"]
-        if not audio:
-            return
-        yield from self.write_down(torch.cat([segment.inputs for segment in audio]))
+        found = [segment.codes for segment in conversation.find(item).segments]
+        codes = [one for one in found if one is not None]
+        if codes:
+            yield from self.write_down(torch.cat(codes))
 
-    def write_down(self, audio: Tensor) -> Iterator[str]:
-        """Write down what was said in audio inputs (T, D) between their markers, piece by piece."""
-        decoder, tokenizer = self.parts.decoder, self.parts.tokenizer
-        prompt = transcript_prompt(decoder, self.writer.format, audio)
-        limit = TOKENS_PER_RUN * len(audio) + SPARE_TOKENS
-        guide = heard_words(tokenizer, self._hearing().embedding, audio[1:-1], self._end)
-        limits = Limits(limit, frozenset({self._end}), guide=guide)
-        stream = TextStream(tokenizer)
-        for token in generate(decoder, decoder.new_cache(TRANSCRIPT_SHAPE), prompt, limits):
-            yield stream.push([token])
-        yield stream.flush()
+    def write_down(self, codes: Tensor) -> Iterator[str]:
+        """Write down what codes (frames, K) say, piece by piece."""
+        hearing = self._hearing()
+        scribe = Scribe(self.parts.decoder, self.writer.format, hearing.reader.tokens)
+        yield from scribe.write(hearing.listener.read(codes))

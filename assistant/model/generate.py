@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,22 +9,6 @@ from torch import Tensor
 from assistant.model.decoder import Decoder
 from assistant.model.kv_cache import KVCache
 from assistant.model.sampling import Sampling, sample, without_loops
-
-
-class Guide(Protocol):
-    """Has a say in which token comes next; its states are values."""
-
-    def begin(self) -> Tensor:
-        """State before the first token."""
-        ...
-
-    def weigh(self, logits: Tensor, state: Tensor) -> Tensor:
-        """Change scores (vocabulary,)."""
-        ...
-
-    def after(self, state: Tensor, token: int) -> Tensor:
-        """State behind one more token."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +20,6 @@ class Limits:
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
     loops: bool = True  # False: no phrase is said a third time
-    guide: Guide | None = None  # has a say in every choice
 
 
 def generate(decoder: Decoder, cache: KVCache, prompt: Tensor, limits: Limits) -> Iterator[int]:
@@ -49,17 +31,11 @@ def generate(decoder: Decoder, cache: KVCache, prompt: Tensor, limits: Limits) -
     generator = torch.Generator().manual_seed(limits.seed)
     logits = decoder.prefill(cache, prompt).logits
     said: list[int] = []
-    guide = limits.guide
-    state = guide.begin() if guide else None
     for count in range(limits.max_tokens):
-        if guide and state is not None:
-            logits = guide.weigh(logits[0], state)[None]
         token = sample(logits if limits.loops else without_loops(logits, said), limits.sampling, generator)
         if int(token) in limits.stop:
             return
         said.append(int(token))
-        if guide and state is not None:
-            state = guide.after(state, said[-1])
         yield said[-1]
         if count + 1 < limits.max_tokens:
             logits = decoder.decode_step([cache], token).logits

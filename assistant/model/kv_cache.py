@@ -161,8 +161,9 @@ class KVCache:
     def fork(self) -> "KVCache":
         """Copy everything into a new cache that goes its own way."""
         other = KVCache(self.config, self.shape, self.keys.dtype, self.keys.device, self.pool)
-        other.keys.copy_(self.keys)
-        other.values.copy_(self.values)
+        used = min(self._furthest, self.shape.capacity)
+        other.keys[:, :, :used].copy_(self.keys[:, :, :used])
+        other.values[:, :, :used].copy_(self.values[:, :, :used])
         other.position, other._furthest = self.position, self._furthest
         return other
 

@@ -8,7 +8,7 @@ import torch
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
 from assistant.model.hearing_files import new_hearing
 from assistant.model.manner import MannerConfig
-from assistant.model.transcribe import LONGEST_S, between_markers, transcript_prompt, utterances
+from assistant.model.transcribe import LONGEST_S, between_markers, utterances
 from audiocodec.encoder import EncoderConfig
 from audiocodec.numbers import SAMPLE_RATE
 
@@ -55,7 +55,8 @@ def test_pauses_and_length_cut(hearing: Hearing) -> None:
     set_speech(hearing, 9.0)
     long = list(utterances(hearing, [noise(LONGEST_S + 3)]))
     assert len(long) == 2
-    assert long[0][2] == pytest.approx(long[1][1], abs=0.2)
+    assert long[0].end_s == pytest.approx(long[1].start_s, abs=0.2)
+    assert [len(one.codes) * 0.08 for one in long] == pytest.approx([LONGEST_S, 3], abs=0.4)
     set_speech(hearing, -9.0)
     assert len(list(utterances(hearing, [noise(4)]))) > 2
 
@@ -63,8 +64,8 @@ def test_pauses_and_length_cut(hearing: Hearing) -> None:
 def test_pieces_do_not_matter(hearing: Hearing) -> None:
     set_speech(hearing, 9.0)
     sound = noise(3)
-    whole = torch.cat([part for part, _, _ in utterances(hearing, [sound])])
-    pieces = torch.cat([part for part, _, _ in utterances(hearing, torch.split(sound, 3_840 * 2))])
+    whole = torch.cat([one.embeddings for one in utterances(hearing, [sound])])
+    pieces = torch.cat([one.embeddings for one in utterances(hearing, torch.split(sound, 3_840 * 2))])
     torch.testing.assert_close(whole, pieces)
 
 
@@ -75,27 +76,6 @@ def test_sound_without_words_gives_nothing(hearing: Hearing) -> None:
     assert list(utterances(hearing, iter(()))) == []
 
 
-class Words:
-    """A tokenizer of letters."""
-
-    def encode(self, text: str) -> list[int]:
-        return [11] * len(text.split())
-
-    def decode(self, ids: list[int]) -> str:
-        return " ".join(map(str, ids))
-
-
-class Chat:
-    tokenizer = Words()
-    turn_end = 2
-
-    def open(self, role: str) -> list[int]:
-        return [1, {"user": 3, "assistant": 4}[role]]
-
-    def close(self) -> list[int]:
-        return [2]
-
-
 class Echo:
     """A decoder whose embeddings are the token numbers."""
 
@@ -103,10 +83,9 @@ class Echo:
         return tokens.float()[:, None].expand(-1, WIDTH)
 
 
-def test_the_prompt_frames_what_was_heard() -> None:
-    audio = between_markers(Echo(), torch.full((3, WIDTH), 0.5))
-    prompt = transcript_prompt(Echo(), Chat(), audio)[:, 0].tolist()
-    assert prompt == [1, 3, AUDIO_OPEN, 0.5, 0.5, 0.5, AUDIO_CLOSE, *[11] * 5, 2, 1, 4]
+def test_markers_frame_what_was_heard() -> None:
+    audio = between_markers(Echo(), torch.full((3, WIDTH), 0.5))[:, 0].tolist()
+    assert audio == [AUDIO_OPEN, 0.5, 0.5, 0.5, AUDIO_CLOSE]
 
 
 def empty() -> Iterator[torch.Tensor]:
