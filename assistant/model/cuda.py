@@ -34,7 +34,8 @@ class _Graph:
 
 
 class CudaDecoder:
-    """Same interface as every decoder; all caches have one shape, chosen here.
+    """Same interface as every decoder. Caches of the shape chosen here take slots of a pool, which captured
+    steps reach; those of another shape are served by plain kernels.
 
     Raises:
         SessionFull: from ``new_cache`` or ``fork``, when every slot is taken.
@@ -58,10 +59,10 @@ class CudaDecoder:
         return self.model.config
 
     def new_cache(self, shape: CacheShape | None = None) -> KVCache:
-        """See ``Decoder.new_cache``; another shape than the pool's is refused."""
-        if shape not in (None, self._pool.shape):
-            raise ValueError(f"caches here are {self._pool.shape}, asked for was {shape}")
-        return KVCache(self.config, pool=self._pool)
+        """See ``Decoder.new_cache``."""
+        if shape in (None, self._pool.shape):
+            return KVCache(self.config, pool=self._pool)
+        return self._plain.new_cache(shape)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """See ``Decoder.embed``."""
@@ -75,6 +76,8 @@ class CudaDecoder:
     def decode_step(self, caches: Sequence[KVCache], inputs: Tensor, layer: int | None = None) -> StepOutput:
         """See ``Decoder.decode_step``."""
         check_inputs(self.config, inputs, layer)
+        if caches and all(cache.pool is None for cache in caches):
+            return self._plain.decode_step(caches, inputs.to(self._pool.keys.device), layer)
         slots = [cache.slot for cache in caches if cache.pool is self._pool and cache.slot is not None]
         if not len(slots) == len(caches) == len(inputs) == len(set(slots)):
             raise ValueError(f"{len(caches)} caches for {len(inputs)} inputs; each needs its own, made here")

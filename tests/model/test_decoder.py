@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from assistant.model.backbone import Backbone
+from assistant.model.cuda import CudaDecoder
 from assistant.model.decoder import Decoder, TorchDecoder
 from assistant.model.kv_cache import CacheShape
 from assistant.model.native import build
@@ -236,3 +237,15 @@ def test_the_c_decoder_is_exact_to_the_last_bit(
         decoder.prefill(cache, tokens(5 + 4 * index, seed=index) if index else ids[:-1])
     batch = decoder.decode_step(caches, ids[-1:].repeat(11)).logits
     assert torch.equal(batch[:1], whole)
+
+
+def test_a_gpu_decoder_serves_caches_of_other_shapes(tiny: Backbone) -> None:
+    fast = CudaDecoder(tiny, CacheShape(window=20, sinks=3, rewind=8), slots=1)
+    plain, small = TorchDecoder(tiny), CacheShape(window=12, sinks=2, rewind=8)
+    found = []
+    for decoder in (fast, plain):
+        cache = decoder.new_cache(small)
+        decoder.prefill(cache, torch.tensor([1, 2, 3]))
+        branches = [cache, cache.fork(), cache.fork()]  # more than there are slots
+        found.append(decoder.decode_step(branches, torch.tensor([4, 5, 6])).logits)
+    torch.testing.assert_close(*found)
