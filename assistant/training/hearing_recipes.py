@@ -348,7 +348,7 @@ def codec_recipe(
     quicken_hearing(hearing)
     sounds = []
     for maker, path in corpora().items():
-        if maker != "old":
+        if not maker.startswith("old"):
             audio = CorpusAudio(path)
             records = [record for record in read_corpus(path) if not record.whispered]
             sounds.append([audio(record) for record in records[:utterances]])
