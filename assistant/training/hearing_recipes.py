@@ -63,13 +63,13 @@ from audiocodec.encoder import EncoderConfig
 from audiocodec.viva import DecoderConfig, MelDecoder
 
 BACKBONE = ("smollm2-135m-instruct", "model.gguf")
-SHARES = {  # how often each corpus is drawn
+SHARES = {  # how often each corpus is drawn; the old engines together at most a tenth
     "kokoro": 0.5,
     "hibari": 0.2,
-    "old": 0.05,
+    "old": 0.02,
     "kokoro-wide": 0.5,
     "hibari-wide": 0.5,
-    "old-wide": 0.1,
+    "old-wide": 0.05,
 }
 ENCODER_RUN, CODES_RUN, MANNER_RUN = "hearing-encoder", "hearing-codes", "hearing-manner"
 CODEC_RUN, OMNI_RUN = "hearing-codec", "omni"
