@@ -20,6 +20,7 @@ from assistant.training.word_errors import greedy
 from audiocodec.numbers import SAMPLE_RATE
 
 NOISE_DB = 10.0
+CHOOSING_DB = 15.0  # trained voices in silence are too easy
 ANSWER_TOKENS = 60
 GAP_SAMPLES = SAMPLE_RATE // 2  # between clips that are heard without a break
 
@@ -54,6 +55,15 @@ def words(transcriber: Transcriber, others: list[Recognizer], count: int) -> Ite
         if clips:
             figures = {name: total.percent for name, total in totals.items()}
             yield Row(what, figures, len(clips), tuple(examples[:8]))
+
+
+def choosing(transcriber: Transcriber, count: int) -> Row:
+    """Word error in percent on sentences and voices on which settings may be chosen, in some noise."""
+    clips = sets.noisy(sets.for_choosing(count), CHOOSING_DB)
+    total = WordError(0, 0)
+    for clip in clips:
+        total = total + word_error(clip.text, written(transcriber, clip))
+    return Row("words, for choosing settings", {"viva": total.percent}, len(clips))
 
 
 def written(transcriber: Transcriber, clip: sets.Clip) -> str:

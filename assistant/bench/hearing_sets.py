@@ -20,7 +20,7 @@ from assistant.errors import WeightsError
 from assistant.training.augment import Wear
 from assistant.training.hearing_recipes import rooms, speech_folder
 from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus
-from assistant.training.texts import WORD
+from assistant.training.texts import WORD, for_choices
 
 Audio = NDArray[np.float32]
 SAMPLE_RATE = 24_000
@@ -29,6 +29,7 @@ PROMPT_TEXTS = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.g
 READINGS = Path("/usr/share/pocketsphinx/test/data/librivox")
 LEAST_WORDS = 3
 SHORTEST_S = 1.2
+CHOOSING = ("hibari", "hibari-wide")  # corpora
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,18 @@ def trained_on(maker: str, count: int) -> list[Clip]:
     audio = CorpusAudio(folder)
     chosen = records[:: max(1, len(records) // count)][:count]
     return [Clip(np.asarray(audio(one) / 32_768, np.float32), one.text, one) for one in chosen]
+
+
+def for_choosing(count: int) -> list[Clip]:
+    """Sentences that are never learned, by voices that are: settings may be chosen on these."""
+    clips = []
+    for maker in CHOOSING:
+        folder = speech_folder(maker)
+        records = [one for one in read_corpus(folder)[::-1] if for_choices(one.source)]
+        audio = CorpusAudio(folder)
+        chosen = records[: -(-count // len(CHOOSING))]
+        clips += [Clip(np.asarray(audio(one) / 32_768, np.float32), one.text, one) for one in chosen]
+    return clips[:count]
 
 
 def noisy(clips: list[Clip], ratio_db: float, seed: int = 7) -> list[Clip]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from assistant.bench.hearing import Row
     from assistant.model.transcribe import Transcriber
 
-PARTS = ("words", "frames", "wordless", "manner", "understanding", "codec", "cost", "long")
+PARTS = ("words", "frames", "wordless", "manner", "understanding", "codec", "cost", "long", "choosing")
 
 
 def add(group: typer.Typer) -> None:
@@ -22,7 +22,7 @@ def add(group: typer.Typer) -> None:
 
 def hearing(
     parts: Annotated[
-        list[str] | None, typer.Argument(help=f"Any of {', '.join(PARTS)}; by default all.")
+        list[str] | None, typer.Argument(help=f"Any of {', '.join(PARTS)}; by default all but choosing.")
     ] = None,
     count: Annotated[int, typer.Option(help="At most so many clips of each kind.")] = 300,
     minutes: Annotated[float, typer.Option(help="How long the run without a break is.")] = 60.0,
@@ -34,7 +34,7 @@ def hearing(
     from assistant.errors import UsageError
     from assistant.model.listening import load_transcriber
 
-    chosen = parts or list(PARTS)
+    chosen = parts or [part for part in PARTS if part != "choosing"]
     if unknown := [part for part in chosen if part not in PARTS]:
         raise UsageError(f"{unknown[0]!r} is no part of it; known are {', '.join(PARTS)}")
     transcriber = load_transcriber(weights)
@@ -74,5 +74,7 @@ def measured(
         yield from codec_rows(weights, min(count, 40))
     if "cost" in chosen:
         yield bench.cost(transcriber)
+    if "choosing" in chosen:
+        yield bench.choosing(transcriber, count)
     if "long" in chosen:
         yield bench.long_listening(transcriber, minutes)

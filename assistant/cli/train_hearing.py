@@ -167,14 +167,28 @@ def hearing_weights(
         bool,
         typer.Option("--only-ear", help="Write encoder, codebooks and manner; all else stays as shipped."),
     ] = False,
+    only_joint: Annotated[
+        bool,
+        typer.Option("--only-joint", help="Write what joint training learned; all else stays as shipped."),
+    ] = False,
 ) -> None:
     """Write the weights of the last runs into the project's weights folder."""
-    from assistant.training.hearing_recipes import write_weights
-    from assistant.training.shipped_parts import write_codec, write_ear, write_turn_head
+    from assistant.training.shipped_parts import (
+        write_all,
+        write_codec,
+        write_ear,
+        write_joint,
+        write_turn_head,
+    )
 
-    wanted = {write_turn_head: only_turns, write_codec: only_codec, write_ear: only_ear}
+    wanted = {
+        write_ear: only_ear,
+        write_joint: only_joint,
+        write_turn_head: only_turns,
+        write_codec: only_codec,
+    }
     parts = [write for write, chosen in wanted.items() if chosen]
-    for path in [path for write in parts or [write_weights] for path in write()]:
+    for path in [path for write in parts or [write_all] for path in write()]:
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
 
 

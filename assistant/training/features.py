@@ -6,7 +6,7 @@ one utterance after the other, and a record for each.
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 from assistant.training.augment import Audio, Wear
 from assistant.training.precision import mixed
 from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus, shard_paths, trimmed
-from assistant.training.texts import syllables
+from assistant.training.texts import put_aside, syllables
 from assistant.training.voices import whispered
 from audiocodec.listener import Listener
 from audiocodec.numbers import CODEC_HOP_LENGTH
@@ -33,6 +33,7 @@ LOW_HZ, HIGH_HZ = 135.0, 205.0
 SILENCE_AFTER_S = (0.5, 1.2)
 HEARD_STRIDE = 2  # blocks; half the work, and some frames see one block more than they will live
 CUT_PART = 0.35  # of the utterances that are cut off after a word
+TURN_PART = 4  # of the sentences, one in so many is heard by the turn head and not by the manner net
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,14 @@ class FeatureSet:
     def rows(self, record: HeardUtterance) -> slice:
         """Where an utterance's frames lie."""
         return slice(record.offset, record.offset + record.frames)
+
+    def for_turns(self) -> "FeatureSet":
+        """The sentences that show the turn head how far the manner net may be trusted: it knows none."""
+        return replace(self, records=tuple(one for one in self.records if put_aside(one.text, TURN_PART)))
+
+    def without_turns(self) -> "FeatureSet":
+        """All other sentences."""
+        return replace(self, records=tuple(one for one in self.records if not put_aside(one.text, TURN_PART)))
 
 
 @dataclass(frozen=True, slots=True)

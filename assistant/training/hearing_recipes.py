@@ -28,9 +28,6 @@ from assistant.model.hearing_files import (
     load_listener,
     load_parts,
     new_hearing,
-    save_adapter,
-    save_codes,
-    save_decoder,
     save_encoder,
     start_from_shipped,
 )
@@ -38,17 +35,15 @@ from assistant.model.listening import quicken_hearing
 from assistant.model.loading import load_backbone
 from assistant.model.manner import MannerConfig
 from assistant.model.tokenizer import Tokenizer, tokenizer_from_gguf
-from assistant.model.turn_head import TurnHead
 from assistant.paths import RUNS, WEIGHTS, cache_dir
 from assistant.training.features import FeatureSet, hear_corpus, read_features
-from assistant.training.local_manifests import HEARING, OMNI, write_manifest
 from assistant.training.lora import Adapted
 from assistant.training.piper import Piper
 from assistant.training.precision import working_dtype
 from assistant.training.runs import load_module
 from assistant.training.speech_batches import FULL_STEPS, Sound, SpeechBatches
 from assistant.training.speech_data import CorpusAudio, Utterance, make_corpus, plain, read_corpus
-from assistant.training.texts import always_capital, lines, spoken_form
+from assistant.training.texts import always_capital, for_choices, lines, spoken_form
 from assistant.training.token_sounds import token_sounds
 from assistant.training.train_codec import CodecRecipe
 from assistant.training.train_encoder import EncoderRecipe, Pace
@@ -253,11 +248,12 @@ def _first_asks(records: list[Utterance], count: int) -> list[Utterance]:
 
 
 def heard_features() -> FeatureSet:
-    """All frames that have been heard."""
+    """All frames that have been heard, but for those of sentences on which settings are chosen."""
     folders = [features_folder(maker) for maker in SHARES if features_folder(maker).exists()]
     if not folders:
         raise WeightsError("nothing has been heard yet: run `vivavoce train hear`")
-    return read_features(*folders)
+    features = read_features(*folders)
+    return replace(features, records=tuple(one for one in features.records if not for_choices(one.source)))
 
 
 def codes_path() -> Path:
@@ -278,7 +274,7 @@ def manner_recipe(hearing: Hearing, steps: int, shipped: bool = False) -> Manner
     """The manner net's training on what the codes stand for, begun anew or where the shipped net ended."""
     if shipped:
         load_parts(WEIGHTS / CODEBOOKS_FILE, {"manner": hearing.manner})
-    features, blanks = through_codebooks(hearing.listener, heard_features())
+    features, blanks = through_codebooks(hearing.listener, heard_features().without_turns())
     return MannerRecipe(hearing.manner.train(), features, blanks, steps)
 
 
@@ -298,23 +294,22 @@ def omni_recipe(
     hearing.manner.eval().requires_grad_(False)
     backbone = load_backbone(store.path(*BACKBONE), working_dtype("cpu"))
     speech = Speech(ChatFormat(language.tokenizer), row_reader(language), language.names)
-    recipe = OmniRecipe(backbone, hearing, features, speech, pace)
+    wide = tuple(line.text for line in WideTexts(read_words(), package_sentences()).lines if not line.source)
+    recipe = OmniRecipe(backbone, hearing, features, speech, pace, wide)
     if shipped:
         recipe.adapted.start_from(load_adapter(WEIGHTS / ADAPTER_FILE))
         parts = {name: recipe.projections[name] for name in ("say_how", "sum_up")}
-        load_parts(WEIGHTS / CODEBOOKS_FILE, {**parts, "turn_head": recipe.turn_head})
+        load_parts(WEIGHTS / CODEBOOKS_FILE, parts)
     return recipe
 
 
-def trained_hearing(language: Language, joint: bool = True) -> tuple[Hearing, TurnHead]:
-    """Hearing from the last runs; ``joint`` includes what joint training learned for it."""
-    hearing, turn_head = with_codebooks(language), TurnHead(language.embedding.shape[1])
+def trained_hearing(language: Language) -> Hearing:
+    """Hearing from the last runs."""
+    hearing = with_codebooks(language)
     load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
-    if joint:
-        projections = nn.ModuleDict({"say_how": hearing.say_how, "sum_up": hearing.sum_up})
-        load_module(RUNS / OMNI_RUN, "projections", projections)
-        load_module(RUNS / OMNI_RUN, "turn_head", turn_head)
-    return hearing.eval(), turn_head.eval()
+    projections = nn.ModuleDict({"say_how": hearing.say_how, "sum_up": hearing.sum_up})
+    load_module(RUNS / OMNI_RUN, "projections", projections)
+    return hearing.eval()
 
 
 def trained_adapter(pace: OmniPace) -> Adapter:
@@ -323,19 +318,6 @@ def trained_adapter(pace: OmniPace) -> Adapter:
     adapted = Adapted(backbone, pace.rank, (AUDIO_OPEN, AUDIO_CLOSE), pace.first)
     load_module(RUNS / OMNI_RUN, "adapted", adapted)
     return adapted.adapter()
-
-
-def write_weights(folder: Path = WEIGHTS) -> list[Path]:
-    """Write the files of hearing and of joint training from the last runs."""
-    language = read_language()
-    hearing, turn_head = trained_hearing(language)
-    save_encoder(folder / ENCODER_FILE, hearing.listener)
-    save_codes(folder / CODEBOOKS_FILE, hearing, turn_head)
-    save_adapter(folder / ADAPTER_FILE, trained_adapter(OmniPace()))
-    save_decoder(folder / DECODER_FILE, trained_decoder())
-    names = (ENCODER_FILE, CODEBOOKS_FILE, ADAPTER_FILE, DECODER_FILE)
-    manifests = [write_manifest(folder, model) for model in (HEARING, OMNI)]
-    return [*(folder / name for name in names), *manifests]
 
 
 def codec_recipe(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from assistant.training.features import HeardUtterance
-from assistant.training.texts import WORD, dialogues, lines
+from assistant.training.texts import WORD, dialogues, for_choices, lines
 
 SYSTEMS = (
     "",
@@ -16,7 +16,8 @@ SYSTEMS = (
 WRITE_DOWN = "Write down what I said."
 REPEATS = ("Repeat what I said.", "Say that back to me.", "What did I just say?")
 HOW = ("How did I sound?", "How do I sound?", "What did my voice sound like?", "Describe how I said that.")
-SHARES = {"answer": 0.42, "write": 0.18, "typed": 0.2, "repeat": 0.03, "how": 0.05, "cut": 0.12}
+SHARES = {"answer": 0.46, "write": 0.12, "typed": 0.2, "repeat": 0.03, "how": 0.06, "say": 0.13}
+ELSEWHERE = 0.5  # of what people say is not of the dialogues, where there is any
 HISTORY = 2  # earlier exchanges of a dialogue that are shown, half of the time
 WORDS = {
     "rate": {"slow": "slowly", "usual": "at a usual pace", "fast": "fast"},
@@ -34,7 +35,7 @@ class Example:
     history: tuple[tuple[str, str], ...]  # earlier (ask, answer), typed
     heard: HeardUtterance | None  # the spoken ask; None where it is typed
     typed: str  # typed ask, or what is typed after the sound
-    answer: str | None  # None: the ask was cut off, nothing is answered
+    answer: str | None  # None: what is typed is itself learned, as something that people say
     then: tuple[str, str] | None = None  # a second spoken ask, whose sound is always imagined, and its answer
 
 
@@ -64,28 +65,26 @@ def imagined_utterances() -> tuple[HeardUtterance, ...]:
     return tuple(
         HeardUtterance(0, 0, 0, 0, True, line.text, line.kind, line.source, line.turn, "", {})
         for line in lines(test=False)
+        if not for_choices(line.source)
     )
-
-
-def cut_off(one: HeardUtterance, rng: Random) -> HeardUtterance:
-    """The beginning of an imagined utterance."""
-    words = one.text.split()
-    return replace(one, text=" ".join(words[: rng.randint(1, max(1, len(words) - 1))]), finished=False)
 
 
 class Conversations:
     """Draws examples; which kind and which words depend only on the step's generator."""
 
-    def __init__(self, heard: tuple[HeardUtterance, ...]) -> None:
+    def __init__(self, heard: tuple[HeardUtterance, ...], sentences: tuple[str, ...] = ()) -> None:
+        """``sentences`` are further ones that people might say."""
+        self.sentences = sentences
         self.by_id = {
-            str(record["id"]): record["turns"] for record in dialogues(test=False) if "scene" not in record
+            str(record["id"]): record["turns"]
+            for record in dialogues(test=False)
+            if "scene" not in record and not for_choices(str(record["id"]))
         }
         told = [one for one in heard if one.traits]
         self.told = [one for one in told if one.finished and one.kind != "scrambled"]
         self.whole = [one for one in heard if one.finished and len(WORD.findall(one.text)) > 0]
         self.asks = [one for one in self.whole if one.kind == "ask" and one.source in self.by_id]
         self.sensible = [one for one in self.whole if one.kind != "scrambled"]
-        self.cut = [one for one in heard if not one.finished]
         self.ids = sorted(self.by_id)
 
     def draw(self, rng: Random) -> Example:
@@ -100,9 +99,10 @@ class Conversations:
         if kind == "write":
             one = rng.choice(self.whole if rng.random() < 0.25 else self.sensible)
             return Example("", (), one, WRITE_DOWN, one.text)
-        if kind == "cut":
-            one = rng.choice(self.cut) if self.cut else cut_off(rng.choice(self.sensible), rng)
-            return Example(system, (), one, "", None)
+        if kind == "say":
+            elsewhere = self.sentences and rng.random() < ELSEWHERE
+            text = rng.choice(self.sentences) if elsewhere else rng.choice(self.sensible).text
+            return Example("", (), None, text, None)
         if kind == "repeat":
             one = rng.choice(self.sensible)
             return Example(system, (), one, rng.choice(REPEATS), one.text)

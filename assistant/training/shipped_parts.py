@@ -1,16 +1,19 @@
-"""Writes some of hearing's parts anew, from the last runs, beside all else as it is shipped."""
+"""Writes hearing's weights from the last runs: all of them, or some beside all else as it is shipped."""
 
 from pathlib import Path
 
 from safetensors.torch import load_file
+from torch import nn
 
 from assistant.model.hearing import Hearing
 from assistant.model.hearing_files import (
+    ADAPTER_FILE,
     CODEBOOKS_FILE,
     DECODER_FILE,
     ENCODER_FILE,
     load_listener,
     load_parts,
+    save_adapter,
     save_codes,
     save_decoder,
     save_encoder,
@@ -20,14 +23,18 @@ from assistant.model.turn_head import TurnHead
 from assistant.paths import RUNS, WEIGHTS
 from assistant.training.hearing_recipes import (
     MANNER_RUN,
+    OMNI_RUN,
     Language,
     codes_path,
     read_language,
+    trained_adapter,
     trained_decoder,
+    trained_hearing,
     with_codebooks,
 )
-from assistant.training.local_manifests import HEARING, write_manifest
+from assistant.training.local_manifests import HEARING, OMNI, write_manifest
 from assistant.training.runs import load_module
+from assistant.training.train_omni import OmniPace
 
 TURNS_RUN = "turns"
 
@@ -42,10 +49,33 @@ def shipped_hearing(language: Language) -> Hearing:
 
 
 def shipped_turn_head() -> TurnHead:
-    """The turn head as it is shipped."""
+    """The turn head as it is shipped, a new one where none is: it is trained on a transformer that is."""
     turn_head = TurnHead(MannerConfig().model_width)
-    load_parts(WEIGHTS / CODEBOOKS_FILE, {"turn_head": turn_head})
+    if (WEIGHTS / CODEBOOKS_FILE).exists():
+        load_parts(WEIGHTS / CODEBOOKS_FILE, {"turn_head": turn_head})
     return turn_head
+
+
+def write_all(folder: Path = WEIGHTS) -> list[Path]:
+    """Write everything but the turn head from the last runs."""
+    hearing = trained_hearing(read_language())
+    save_encoder(folder / ENCODER_FILE, hearing.listener)
+    save_codes(folder / CODEBOOKS_FILE, hearing, shipped_turn_head())
+    save_adapter(folder / ADAPTER_FILE, trained_adapter(OmniPace()))
+    save_decoder(folder / DECODER_FILE, trained_decoder())
+    names = (ENCODER_FILE, CODEBOOKS_FILE, ADAPTER_FILE, DECODER_FILE)
+    return [*(folder / name for name in names), *(write_manifest(folder, model) for model in (HEARING, OMNI))]
+
+
+def write_joint(folder: Path = WEIGHTS) -> list[Path]:
+    """Write what joint training learned: the adapter and the projections."""
+    hearing = shipped_hearing(read_language())
+    learned = nn.ModuleDict({"say_how": hearing.say_how, "sum_up": hearing.sum_up})
+    load_module(RUNS / OMNI_RUN, "projections", learned)
+    save_codes(folder / CODEBOOKS_FILE, hearing, shipped_turn_head())
+    save_adapter(folder / ADAPTER_FILE, trained_adapter(OmniPace()))
+    files = [folder / CODEBOOKS_FILE, folder / ADAPTER_FILE]
+    return [*files, *(write_manifest(folder, model) for model in (HEARING, OMNI))]
 
 
 def write_turn_head(folder: Path = WEIGHTS) -> list[Path]:

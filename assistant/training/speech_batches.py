@@ -11,7 +11,7 @@ from torch import Tensor
 
 from assistant.training.augment import Audio, Wear, Worn
 from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus, trimmed
-from assistant.training.texts import spoken_form
+from assistant.training.texts import for_choices, spoken_form
 from audiocodec.front_end import REFERENCE_FLOOR, FrontEnd, mel_centres, normalise
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH, LISTEN_SAMPLE_RATE
 
@@ -97,7 +97,11 @@ class SpeechBatches:
         self.shares = np.asarray(sound.shares) / sum(sound.shares)
         self.corpora = []
         for folder in sound.corpora:
-            records = [record for record in read_corpus(folder) if record.length < MAX_UTTERANCE_S * 24_000]
+            records = [
+                record
+                for record in read_corpus(folder)
+                if record.length < MAX_UTTERANCE_S * 24_000 and not for_choices(record.source)
+            ]
             records.sort(key=lambda record: record.length)
             self.corpora.append((CorpusAudio(folder), records))
         rng = np.random.default_rng(seed)

@@ -13,6 +13,7 @@ from assistant.paths import ROOT
 
 DIALOGUES = ROOT / "data" / "dialogues"
 TEST_PART = 20  # one dialogue in so many is put aside, chosen by its id
+CHOICE_PART = 20  # of the others, one in so many is never learned: settings are chosen on it
 TEST_CUTOFF_PART = 10  # one cut-off record in so many is put aside, chosen by its text
 WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
 VOWELS = re.compile(r"[aeiouy]+")
@@ -60,6 +61,11 @@ class Line:
 def put_aside(key: str, part: int = TEST_PART) -> bool:
     """Tell whether a dialogue is for tests only; depends on nothing but its id."""
     return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % part == 0
+
+
+def for_choices(source: str) -> bool:
+    """Tell whether what comes from this dialogue is never learned, so that settings can be chosen on it."""
+    return bool(source) and put_aside(f"choice {source}", CHOICE_PART)
 
 
 def read_records(name: str, folder: Path = DIALOGUES) -> list[dict[str, object]]:

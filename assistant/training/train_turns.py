@@ -15,10 +15,10 @@ from assistant.model.backbone import Backbone
 from assistant.model.chat import ChatFormat, Message
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
 from assistant.model.turn_head import TurnHead
+from assistant.training.heard_runs import Runs
 from assistant.training.omni_data import SYSTEMS
 from assistant.training.runs import seed_step
 from assistant.training.texts import Line
-from assistant.training.train_omni import Runs
 
 READ_AT_ONCE = 32  # sentences, of similar length
 BATCH = 256

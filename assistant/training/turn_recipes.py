@@ -20,19 +20,19 @@ from assistant.model.hearing_files import (
 from assistant.model.loading import load_backbone
 from assistant.model.turn_head import TurnHead
 from assistant.paths import WEIGHTS, cache_dir
+from assistant.training.heard_runs import Imagination, runs_of
 from assistant.training.hearing_recipes import BACKBONE, Language, heard_features, row_reader
 from assistant.training.precision import working_dtype
 from assistant.training.shipped_parts import shipped_hearing
 from assistant.training.texts import lines, spoken_form
 from assistant.training.train_manner import through_codebooks
-from assistant.training.train_omni import imagined_runs, runs_of
 from assistant.training.train_turns import Streams, TurnRecipe, read_sounds, sentences
 from assistant.weights import store
 
 
 def turn_recipe(language: Language, steps: int, imagined: int) -> TurnRecipe:
     """The turn head's training on the shipped transformer: sentences that were heard, and imagined ones."""
-    what = hashlib.sha256(f"{imagined} {len(heard_features().records)}".encode())
+    what = hashlib.sha256(f"{imagined} {len(heard_features().for_turns().records)}".encode())
     for name in (ADAPTER_FILE, ENCODER_FILE):
         what.update((WEIGHTS / name).read_bytes())
     streams = cache_dir() / "turns" / f"{what.hexdigest()[:16]}.safetensors"
@@ -45,15 +45,16 @@ def turn_recipe(language: Language, steps: int, imagined: int) -> TurnRecipe:
 
 def _read_turns(language: Language, imagined: int) -> Iterator[Streams]:
     hearing, rng, rows = shipped_hearing(language), Random(8), row_reader(language)
-    features, _ = through_codebooks(hearing.listener, heard_features())
+    features, _ = through_codebooks(hearing.listener, heard_features().for_turns())
     backbone = load_backbone(store.path(*BACKBONE), working_dtype("cpu"))
     merge(backbone, load_adapter(WEIGHTS / ADAPTER_FILE))
     with torch.inference_mode():
         sounds = [runs_of(hearing, features, record) for record in features.records]
+    imagination = Imagination(hearing)
     for text, finished in sentences(lines(test=False), imagined, rng):
         found = rows(spoken_form(text, language.names))
         if found:
-            sounds.append(replace(imagined_runs(hearing, torch.tensor(found), rng), finished=finished))
+            sounds.append(replace(imagination.runs(torch.tensor(found), rng), finished=finished))
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("sentences read", total=len(sounds))
         for part in read_sounds(backbone, hearing, ChatFormat(language.tokenizer), sounds):

@@ -11,12 +11,12 @@ from assistant.model.hearing_files import new_hearing, save_encoder, start_from_
 from assistant.model.manner import MannerConfig
 from assistant.training.augment import Wear
 from assistant.training.features import FeatureSet, HeardUtterance, hear_corpus, pace, prepare, read_features
+from assistant.training.heard_runs import runs_of
 from assistant.training.speech_batches import Sound, SpeechBatches, other_throat, place
 from assistant.training.speech_data import CorpusAudio, make_corpus, plain, read_corpus, trimmed
 from assistant.training.texts import Line
 from assistant.training.train_encoder import EncoderRecipe, Pace, ctc, rows_to_keep
 from assistant.training.train_manner import MannerRecipe, through_codebooks
-from assistant.training.train_omni import runs_of
 from assistant.training.voices import Spoken, repaired_wav, whispered, word_ends
 from assistant.training.whisper_start import start_from
 from assistant.training.word_errors import edits, greedy
@@ -239,6 +239,11 @@ def test_heard_frames_train_manner_and_make_the_live_runs(
     features, blanks = through_codebooks(hearing.listener, read_features(tmp_path / "heard"))
     assert sum(record.frames for record in features.records) == len(features.semantic) == len(blanks)
     assert {record.finished for record in features.records} == {True, False}
+    turns, rest = (
+        {one.text for one in part.records} for part in (features.for_turns(), features.without_turns())
+    )
+    assert turns.isdisjoint(rest)
+    assert turns | rest == {one.text for one in features.records}
     recipe = MannerRecipe(hearing.manner.train(), features, blanks, 60)
     losses = [recipe.step(number) for number in range(12)]
     assert sum(losses[-1].values()) < sum(losses[0].values())

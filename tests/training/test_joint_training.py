@@ -13,8 +13,10 @@ from assistant.model.chat import ChatFormat
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
 from assistant.model.hearing_files import new_hearing
 from assistant.model.manner import MannerConfig
+from assistant.training.heard_runs import Imagination, Runs, alike
 from assistant.training.omni_data import HOW, Conversations, Example, imagined_utterances
-from assistant.training.train_omni import IGNORED, OmniPace, OmniRecipe, Runs, Speech, Written, write
+from assistant.training.texts import dialogues, for_choices
+from assistant.training.train_omni import IGNORED, OmniPace, OmniRecipe, Speech, Written, write
 from audiocodec.encoder import EncoderConfig
 from tests.engine.tiny_omni import CONFIG, byte_tokenizer
 
@@ -99,20 +101,19 @@ def test_a_shallow_step_spares_what_lies_below_the_adapters(hearing: Hearing) ->
     batch = next(found for found in map(made.batch, range(20)) if any(one.heard for one in found))
     for deep in (True, False):
         made.optimizer.zero_grad(set_to_none=True)
-        answers, _ = made.losses(batch, deep)
-        answers.backward()  # type: ignore[no-untyped-call]
+        made.loss(batch, deep).backward()  # type: ignore[no-untyped-call]
         assert (made.adapted.rows.grad is not None) == deep
         assert all(pair[1].grad is not None for pair in made.adapted.layers)  # type: ignore[index]
 
 
 def test_it_can_begin_where_an_adapter_ended(hearing: Hearing) -> None:
     made = recipe(hearing)
-    losses = [sum(made.losses(made.batch(0))).item()]
+    losses = [made.loss(made.batch(0)).item()]
     for parameter in made.adapted.layers.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     again = recipe(hearing)
     again.adapted.start_from(made.adapted.adapter())
-    losses += [sum(one.losses(one.batch(0))).item() for one in (made, again)]
+    losses += [one.loss(one.batch(0)).item() for one in (made, again)]
     assert losses[1] == pytest.approx(losses[2], rel=1e-3)
     assert losses[0] != pytest.approx(losses[1], rel=1e-3)
     name, (down, up) = next(iter(made.adapted.adapter().matrices.items()))
@@ -125,11 +126,11 @@ def test_it_learns_to_answer(hearing: Hearing) -> None:
     made = recipe(hearing)
     batch = made.batch(0)
     with torch.no_grad():
-        before = float(made.losses(batch)[0])
+        before = float(made.loss(batch))
     for _ in range(25):
-        answers, turns = made.losses(batch)
+        answers = made.loss(batch)
         made.optimizer.zero_grad(set_to_none=True)
-        (answers + turns).backward()
+        answers.backward()
         made.optimizer.step()
     assert float(answers.detach()) < before - 0.1
 
@@ -142,3 +143,39 @@ def test_how_it_sounded_is_asked_by_voice_too() -> None:
     spoken = [one for one in drawn if one.then is not None]
     assert spoken
     assert all(one.then is not None and one.then[0] in HOW and "fast" in one.then[1] for one in spoken)
+
+
+def test_what_people_say_is_learned_from_its_first_word_on() -> None:
+    one = write(CHAT, Example("", (), None, "how far is it", None), None)
+    words = [*CHAT.tokenizer.encode("how far is it"), CHAT.turn_end]
+    opened = len(CHAT.open("user"))
+    assert one.targets[opened - 1 :] == words
+    assert set(one.targets[: opened - 1]) == {IGNORED}
+    assert one.tokens[opened:] == words[:-1]
+    assert len(one.tokens) == len(one.targets)
+
+
+def test_dialogues_for_choices_are_never_drawn() -> None:
+    conversations = Conversations(imagined_utterances(), ("Others say so.",))
+    assert not any(for_choices(source) for source in conversations.ids)
+    assert not any(for_choices(one.source) for one in conversations.sensible)
+    kept = [str(record["id"]) for record in dialogues(test=False) if for_choices(str(record["id"]))]
+    assert 0.03 < len(kept) / len(conversations.ids) < 0.08
+    drawn = [conversations.draw(Random(seed)) for seed in range(300)]
+    said = [one.typed for one in drawn if one.answer is None]
+    assert 0 < said.count("Others say so.") < len(said)
+
+
+def test_tokens_are_mistaken_for_what_sounds_like_them(hearing: Hearing) -> None:
+    reader = hearing.reader
+    assert reader.sound is not None
+    reader.phones[:] = torch.randint(1, 30, reader.phones.shape, generator=torch.Generator().manual_seed(2))
+    reader.phones[7] = reader.phones[3]  # as "two" and "too"
+    assert int(alike(reader)[3, 0]) == 7
+    assert int(alike(reader)[7, 0]) == 3
+    made = Imagination(hearing)
+    runs = made.runs(torch.tensor([3] * 400), Random(1))
+    own, other = hearing.embedding[reader.tokens[[3, 7]]]
+    nearest = torch.cdist(runs.words, torch.stack([own, other])).argmin(dim=1)
+    assert 360 < len(runs.words) < 420
+    assert 250 < int((nearest == 0).sum()) < 400
