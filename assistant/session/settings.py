@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from assistant.session.turn import TurnPolicy
 
 DEFAULT_INSTRUCTIONS = "You are Viva, a friendly voice assistant. Answer briefly."  # as in training
-PATIENCE_MS = {"low": 8_000, "medium": 4_000, "high": 2_000, "auto": 4_000}
+PATIENCE_MS = {"low": 5_000, "medium": 2_500, "high": 1_250, "auto": 2_500}
+DOUBT_PART = 1.6  # a full doubt is worth so many times the patience
 MAX_TOKENS = 4_096
 STYLES = (
     "neutral",
@@ -32,7 +33,8 @@ class TurnDetection:
     def policy(self) -> TurnPolicy:
         """The turn machine's numbers for these settings."""
         if self.kind == "semantic_vad":
-            return TurnPolicy(patience_ms=PATIENCE_MS[self.eagerness])
+            patience_ms = PATIENCE_MS[self.eagerness]
+            return TurnPolicy(doubt_ms=round(DOUBT_PART * patience_ms), patience_ms=patience_ms)
         silence_ms = self.silence_duration_ms
         return TurnPolicy(finished_ms=silence_ms, patience_ms=silence_ms, by_score=False)
 

@@ -22,19 +22,20 @@ class TurnPolicy:
 
     speculate_ms: int = 100
     finished_ms: int = 200
-    patience_ms: int = 4_000
+    doubt_ms: int = 4_000  # what P(finished) 0 would be worth
+    patience_ms: int = 2_500  # longer is never waited, or people think that nobody listens
     threshold: float = 0.85  # of P(finished)
     by_score: bool = True  # False: silence alone decides, after finished_ms
 
     def wait_ms(self, finished: float | None) -> int:
-        """Silence after which the turn is over: ``finished_ms`` from the threshold on, ``patience_ms`` at
-        P(finished) 0 or without a judgement, and in between by equal factors.
+        """Silence after which the turn is over: ``finished_ms`` from the threshold on, from there by equal
+        factors towards ``doubt_ms`` at P(finished) 0 or without a judgement, at most ``patience_ms``.
         """
         if not self.by_score:
             return self.finished_ms
         doubt = 1.0 if finished is None else max(0.0, 1 - finished / self.threshold)
-        factor: float = (self.patience_ms / self.finished_ms) ** doubt
-        return round(self.finished_ms * factor)
+        factor: float = (self.doubt_ms / self.finished_ms) ** doubt
+        return min(self.patience_ms, round(self.finished_ms * factor))
 
 
 class Decision(Enum):

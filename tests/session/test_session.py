@@ -108,8 +108,8 @@ def test_the_cap_ends_an_unfinished_turn() -> None:
     rig = Rig(turn_detection=TurnDetection(eagerness="high"))
     rig.sound(tone(0.5) + silence(0.2))
     rig.score(0.0)
-    assert rig.sound(silence(1.7)) == []
-    assert kinds(rig.sound(silence(0.2)))[-1] == "ReplyStarted"
+    assert rig.sound(silence(1.0)) == []
+    assert kinds(rig.sound(silence(0.1)))[-1] == "ReplyStarted"
 
 
 def test_server_vad_goes_by_silence() -> None:

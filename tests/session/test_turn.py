@@ -5,7 +5,7 @@ import pytest
 from assistant.session.turn import Decision, TurnPolicy, TurnTaker
 
 START, SPECULATE, REOPEN, END = Decision.START, Decision.SPECULATE, Decision.REOPEN, Decision.END
-PATIENT = TurnPolicy(speculate_ms=100, finished_ms=200, patience_ms=4_000)
+PATIENT = TurnPolicy(speculate_ms=100, finished_ms=200, doubt_ms=4_000, patience_ms=2_500)
 SILENCE_ONLY = TurnPolicy(speculate_ms=100, finished_ms=500, patience_ms=500, by_score=False)
 
 
@@ -43,9 +43,9 @@ TABLE = [
     ),
     (
         "unfinished for certain: answered in the end",
-        "xxx" + "." * 205,
+        "xxx" + "." * 130,
         {9: 0.0},
-        [(3, START), (8, SPECULATE), (9, REOPEN), (203, END)],
+        [(3, START), (8, SPECULATE), (9, REOPEN), (128, END)],
     ),
     (
         "in doubt: answered after a while",
@@ -86,7 +86,8 @@ def test_the_less_finished_the_longer_the_wait() -> None:
     waits = [PATIENT.wait_ms(finished) for finished in (1.0, PATIENT.threshold, 0.4, 0.2, 0.1, 0.0, None)]
     assert waits[0] == waits[1] == 200
     assert waits == sorted(waits)
-    assert waits[-2] == waits[-1] == 4_000
+    assert waits[3] < 2_000
+    assert waits[4:] == [2_500] * 3
 
 
 def test_silence_alone_decides_where_that_was_asked_for() -> None:
