@@ -64,6 +64,7 @@ def encoder(
 def hear(
     kokoro: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 2_000,
     hibari: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 6_000,
+    kokoro_wide: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 0,
     shipped: Annotated[bool, typer.Option("--shipped", help="Hear with the shipped encoder.")] = False,
     newest: Annotated[
         bool, typer.Option("--newest", help="Take the last utterances, not the first.")
@@ -75,7 +76,8 @@ def hear(
     from assistant.training.hearing_recipes import read_language
 
     set_threads(threads)
-    utterances = {"kokoro": kokoro, "hibari": hibari}
+    wanted = {"kokoro": kokoro, "hibari": hibari, "kokoro-wide": kokoro_wide}
+    utterances = {corpus: count for corpus, count in wanted.items() if count}
     for maker, count in hear_corpora(read_language(), utterances, shipped, newest):
         print(f"{maker}: {count} utterances", flush=True)
 
