@@ -117,6 +117,9 @@ class FakeOmni:
         finished = 0.0 if conversation.loud or self.patient else 0.9
         return Heard(position, finished, float(conversation.loud))
 
+    def overhear(self, pcm: bytes) -> str:
+        return "wait"
+
     def end_audio(self, conversation: FakeConversation, item: str) -> list[Heard]:
         samples = conversation.heard_bytes.get(item, 0) // 2
         conversation.items[item] = [("user", f"{samples / SAMPLE_RATE:.1f} seconds of sound")]

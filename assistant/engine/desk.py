@@ -7,11 +7,11 @@ from typing import Generic
 
 from assistant.engine.model import C
 from assistant.errors import EngineError
-from assistant.session.engine import Answer, Cancel, Close, Command, Hear, Transcribe
+from assistant.session.engine import Answer, Cancel, Close, Command, Hear, Overhear, Transcribe
 from audiocodec.numbers import ENCODER_BLOCK_LENGTH, SAMPLE_RATE
 
 BYTES_PER_SAMPLE = 2
-OVERTAKING = (Cancel, Transcribe, Close)  # may be carried out while an answer is being made
+OVERTAKING = (Cancel, Transcribe, Overhear, Close)  # may be carried out while an answer is being made
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,10 @@ class OmniModel(Protocol[C]):
         """
         ...
 
+    def overhear(self, pcm: bytes) -> str:
+        """Write down a sound of a second or less by itself; nothing where no words are heard."""
+        ...
+
     def close(self, conversation: C) -> None:
         """Free everything of this conversation."""
         ...

@@ -326,6 +326,13 @@ class Omni:
         if codes:
             yield from self.write_down(torch.cat(codes))
 
+    def overhear(self, pcm: bytes) -> str:
+        """See ``OmniModel.overhear``."""
+        hearing = self._hearing()
+        block, state = hearing.step(hearing.initial_state(), pcm_floats(pcm))
+        last, _ = hearing.flush(state)
+        return "".join(self.write_down(torch.cat([block.codes, last.codes]))).strip()
+
     def write_down(self, codes: Tensor) -> Iterator[str]:
         """Write down what codes (frames, K) say, piece by piece."""
         hearing = self._hearing()

@@ -31,6 +31,8 @@ from assistant.session.engine import (
     Hear,
     Load,
     Open,
+    Overhear,
+    Overheard,
     Rebuild,
     Report,
     TextPiece,
@@ -182,6 +184,8 @@ class Worker(Generic[C]):
                 self._model.truncate(conversation, command.item, command.heard)
             case Rebuild():
                 self._model.rebuild(conversation, command.instructions, command.items)
+            case Overhear():
+                self._tell(desk, Overheard(desk.session, self._model.overhear(command.pcm)))
             case Transcribe():
                 desk.transcripts.append((command.item, self._model.transcribe(conversation, command.item)))
 

@@ -1,9 +1,11 @@
 """Is somebody interrupting? Judged while the assistant is heard.
 
 A person who takes the floor is voiced and bright for a while. An "mhm" is voiced but dull (the lips are
-closed), a cough or the keyboard is bright but not voiced, and each is short.
+closed), a cough or the keyboard is bright but not voiced, and each is short. An "uh-huh" or an "okay" is like
+any other word until the words are known: where the loudspeaker can be held meanwhile, they are asked for.
 """
 
+import re
 from collections import deque
 from enum import Enum, auto
 
@@ -14,9 +16,14 @@ WINDOW_FRAMES = 15  # 300 ms are looked at
 PAUSE_FRAMES = 5  # 100 ms of any speech: hold the loudspeaker, if the client can
 TALK_FRAMES = 6  # 120 ms of talk: an interruption
 LONG_FRAMES = 25  # 500 ms of speech of any kind: an interruption as well
+LONG_TALK = 35  # 700 ms of talk: nobody agrees for so long
 PERIODIC = 0.55  # above: voiced
 BRIGHT_DB = -16.0  # above: the mouth is open
 SETTLED_MS = 200  # so much silence ends a burst
+AGREEING = re.compile(  # all that a listener says who does not want the floor
+    r"\W*((mm|mhm|hmm?|uh|um|huh|aha?|oh|yeah|yep|yes|okay|ok|right|sure|wow"
+    r"|cool|nice|great|good|really|i see)\b\W*)*"
+)
 
 
 class Verdict(Enum):
@@ -24,15 +31,24 @@ class Verdict(Enum):
 
     PAUSE = auto()
     RESUME = auto()
+    ASK = auto()  # what was said in the burst? Tell ``answered``
     INTERRUPT = auto()
+
+
+def agrees(words: str) -> bool:
+    """Tell whether somebody who says this only shows that they listen."""
+    return AGREEING.fullmatch(words.lower()) is not None
 
 
 class BargeIn:
     """Follows the bursts of sound during one answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, patient: bool = False) -> None:
+        """``patient``: the loudspeaker can be held, so that the words of a short burst can be waited for."""
+        self.patient = patient
         self.paused = False
-        self.onset_ms = 0  # how long ago the burst began, valid at INTERRUPT
+        self.onset_ms = 0  # how long ago the burst began, valid at ASK and INTERRUPT
+        self._talked = self._asked = False
         self._speech: deque[bool] = deque(maxlen=WINDOW_FRAMES)
         self._talk: deque[bool] = deque(maxlen=WINDOW_FRAMES)
         self._burst = 0  # speech frames in this burst
@@ -44,6 +60,7 @@ class BargeIn:
         self._speech.clear()
         self._talk.clear()
         self._burst = self._age_ms = self._silence_ms = 0
+        self._talked = self._asked = False
 
     def frame(self, speech: bool, kind: SoundKind | None) -> Verdict | None:
         """Take the next frame; ``kind`` describes the last 40 ms where there is speech."""
@@ -51,19 +68,43 @@ class BargeIn:
         self._speech.append(speech)
         self._talk.append(talk)
         self._burst += speech
-        self._age_ms += FRAME_MS if self._burst else 0
+        self._age_ms += FRAME_MS if self._burst or self._asked else 0
         self._silence_ms = 0 if speech else self._silence_ms + FRAME_MS
-        if sum(self._talk) >= TALK_FRAMES or self._burst >= LONG_FRAMES:
-            self.onset_ms = self._age_ms
-            self.paused = False
-            self.reset()
-            return Verdict.INTERRUPT
+        if self._interrupts():
+            return self._end(Verdict.INTERRUPT)
         if self._silence_ms >= SETTLED_MS:
-            self.reset()
-            if self.paused:
-                self.paused = False
-                return Verdict.RESUME
-        elif not self.paused and sum(self._speech) >= PAUSE_FRAMES:
+            return self._settled()
+        if not self.paused and sum(self._speech) >= PAUSE_FRAMES:
             self.paused = True
             return Verdict.PAUSE
         return None
+
+    def answered(self, agreeing: bool) -> Verdict | None:
+        """Take the answer to ASK; nothing where the burst has been decided meanwhile."""
+        if not self._asked:
+            return None
+        return self._end(Verdict.RESUME if agreeing else Verdict.INTERRUPT)
+
+    def _interrupts(self) -> bool:
+        talks = sum(self._talk) >= TALK_FRAMES
+        if talks and (self._asked or not self.patient):
+            return True  # asked: the person goes on talking
+        self._talked = self._talked or talks
+        return self._burst >= (LONG_TALK if self._talked else LONG_FRAMES)
+
+    def _settled(self) -> Verdict | None:
+        if self._asked:
+            return None
+        if self._talked:
+            self._asked, self.onset_ms, self._burst = True, self._age_ms, 0
+            self._talk.clear()
+            return Verdict.ASK
+        if self.paused:
+            return self._end(Verdict.RESUME)
+        self.reset()
+        return None
+
+    def _end(self, verdict: Verdict) -> Verdict:
+        self.onset_ms, self.paused = self._age_ms, False
+        self.reset()
+        return verdict

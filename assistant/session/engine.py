@@ -8,7 +8,8 @@ say), and the engine remembers what each item holds until the session is closed,
 ``Open`` can write it again.
 
 Commands of one session are carried out in the order in which they were given, with one exception: while an
-answer is being made, everything but ``Cancel``, ``Transcribe`` and ``Close`` waits until it has ended.
+answer is being made, everything but ``Cancel``, ``Transcribe``, ``Overhear`` and ``Close`` waits until it has
+ended.
 """
 
 from collections.abc import Callable
@@ -155,6 +156,16 @@ class Transcribe:
 
 
 @dataclass(frozen=True, slots=True)
+class Overhear:
+    """Tell the words of a short sound that came while an answer is heard. The conversation never knows of it,
+    and an Overheard follows.
+    """
+
+    session: str
+    pcm: bytes  # int16 little-endian mono at 24 kHz
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Free everything of this session."""
 
@@ -173,6 +184,7 @@ Command = (
     | Truncate
     | Rebuild
     | Transcribe
+    | Overhear
     | Close
 )
 
@@ -262,6 +274,14 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True)
+class Overheard:
+    """What ``Overhear`` asked for; empty where no words were heard."""
+
+    session: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A command could not be carried out; the session goes on unless ``fatal``."""
 
@@ -272,7 +292,9 @@ class Failed:
     fatal: bool = False
 
 
-Report = TurnScore | AnswerBegun | TextPiece | AudioPiece | ToolCall | AnswerDone | Transcript | Failed
+Report = (
+    TurnScore | AnswerBegun | TextPiece | AudioPiece | ToolCall | AnswerDone | Transcript | Overheard | Failed
+)
 
 
 @dataclass(frozen=True, slots=True)

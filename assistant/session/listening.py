@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from assistant.session.bargein import BargeIn, Verdict
+from assistant.session.bargein import BargeIn, Verdict, agrees
 from assistant.session.clock import BYTES_PER_SAMPLE, FRAME_BYTES, FRAME_SAMPLES, to_samples
 from assistant.session.echo import is_echo
 from assistant.session.turn import Decision, TurnTaker
@@ -26,6 +26,7 @@ class Signal(Enum):
     END = auto()
     PAUSE = auto()
     RESUME = auto()
+    ASK = auto()
     INTERRUPT = auto()
 
 
@@ -36,6 +37,7 @@ SIGNALS = {
     Decision.END: Signal.END,
     Verdict.PAUSE: Signal.PAUSE,
     Verdict.RESUME: Signal.RESUME,
+    Verdict.ASK: Signal.ASK,
     Verdict.INTERRUPT: Signal.INTERRUPT,
 }
 
@@ -82,6 +84,11 @@ class Ear:
                 yield SIGNALS[found]
             self._trim()
 
+    def overheard(self, words: str) -> Signal | None:
+        """Take the words of the burst that was asked about."""
+        verdict = self.barge_in.answered(agrees(words))
+        return None if verdict is None else SIGNALS[verdict]
+
     def skip(self) -> None:
         """Let frames pass unjudged, for push to talk."""
         self.now += (self.received - self.now) // FRAME_SAMPLES * FRAME_SAMPLES
@@ -105,14 +112,14 @@ class Ear:
     def _judge(self, speech: bool) -> Decision | Verdict | None:
         if self.turn.speaking or not self._room.audible():
             if self.barge_in.paused:
-                self.barge_in = BargeIn()
+                self.barge_in = BargeIn(self.barge_in.patient)
                 return Verdict.RESUME
             return self.turn.frame(speech)
         start = self.now - (KIND_BYTES // BYTES_PER_SAMPLE)
         kind = describe(samples(self.between(start, self.now))) if speech else None
         verdict = self.barge_in.frame(speech, kind)
         if verdict in {Verdict.PAUSE, Verdict.INTERRUPT} and self._own_voice():
-            self.barge_in = BargeIn()
+            self.barge_in = BargeIn(self.barge_in.patient)
             return None
         return verdict
 

@@ -17,6 +17,8 @@ from assistant.session.engine import (
     Engine,
     Failed,
     Hear,
+    Overhear,
+    Overheard,
     Report,
     Transcribe,
     Transcript,
@@ -31,6 +33,7 @@ from assistant.session.vad import VoiceActivity
 
 FRAME_SPACING = to_samples(500)  # at most two camera frames a second reach the model
 SHORTEST_COMMIT = to_samples(100)
+BEFORE_BURST_MS = 100  # of a sound whose words are asked for
 IDLE_PROMPT = "The user has said nothing for a while. Ask in a few words whether they are still there."
 Events = list[ev.SessionEvent]
 
@@ -102,6 +105,9 @@ class Session:
         match report:
             case TurnScore():
                 return self._score(report)
+            case Overheard():
+                signal = self._ear.overheard(report.words)
+                return [] if signal is None else self._act(signal)
             case Transcript():
                 return self._editing.transcript(report)
             case Failed(answer=None, item=str() as item_id):
@@ -120,6 +126,7 @@ class Session:
     def _configure(self, event: ev.Configure) -> Events:
         before, self.settings = self.settings, event.settings
         self._answers.configure(event.settings)
+        self._ear.barge_in.patient = event.settings.can_pause
         detection = event.settings.turn_detection
         if detection is not None:
             self._ear.turn.policy = detection.policy()
@@ -159,6 +166,10 @@ class Session:
                 return []
             case Signal.END:
                 return self._end()
+            case Signal.ASK:
+                start = self._ear.now - to_samples(self._ear.barge_in.onset_ms + BEFORE_BURST_MS)
+                self._answers.submit(Overhear(self.name, self._ear.between(start, self._ear.now)))
+                return []
             case Signal.PAUSE if self.settings.can_pause:
                 return self._answers.pause(self.now)
             case Signal.RESUME if self.settings.can_pause:

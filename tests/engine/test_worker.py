@@ -188,6 +188,21 @@ def test_long_speech_is_taken_a_block_at_a_time() -> None:
     assert starts == list(range(0, 24_000, 3_840))
 
 
+def test_a_stray_sound_is_told_amid_an_answer() -> None:
+    model = FakeOmni()
+    worker: Worker[Any] = Worker(model, Limits(ahead_s=0.3))
+    try:
+        listener = Listener(worker, "s")
+        worker.submit(en.Open("s", ""))
+        ask(worker, "s", "one two three four five six seven eight nine ten")
+        listener.until(en.AudioPiece)
+        worker.submit(en.Overhear("s", tone(0.3)))
+        assert listener.until(en.Overheard).words == model.overhear(b"")
+        listener.until(en.AnswerDone)
+    finally:
+        worker.close()
+
+
 def test_transcripts_come_in_pieces_and_close_frees(worker: Worker[Any]) -> None:
     listener = Listener(worker, "s")
     worker.submit(en.Open("s", ""))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from assistant.session.bargein import BargeIn, Verdict
+from assistant.session.bargein import BargeIn, Verdict, agrees
 from assistant.session.echo import is_echo
 from assistant.session.playback import Playback
 from assistant.session.vad import SoundKind, describe, samples
@@ -13,6 +13,7 @@ TALK = SoundKind(periodic=0.9, bright=-6.0)
 HUM = SoundKind(periodic=0.95, bright=-30.0)
 COUGH = SoundKind(periodic=0.2, bright=-3.0)
 PAUSE, RESUME, INTERRUPT = Verdict.PAUSE, Verdict.RESUME, Verdict.INTERRUPT
+ASK = Verdict.ASK
 
 
 def play(frames: int, kind: SoundKind, silence: int = 20) -> list[tuple[int, Verdict]]:
@@ -42,6 +43,41 @@ def play(frames: int, kind: SoundKind, silence: int = 20) -> list[tuple[int, Ver
 )
 def test_bursts(frames: int, kind: SoundKind, expected: list[tuple[int, Verdict]]) -> None:
     assert play(frames, kind) == expected
+
+
+def hold(frames: int, silence: int, more: int = 0) -> list[tuple[int, Verdict]]:
+    """Talk, silence, and perhaps talk again, to a client that can hold its loudspeaker."""
+    gate = BargeIn(patient=True)
+    signs = "x" * frames + "." * silence + "x" * more
+    found = [(number, gate.frame(sign == "x", TALK)) for number, sign in enumerate(signs, start=1)]
+    return [(number, verdict) for number, verdict in found if verdict is not None]
+
+
+def test_a_short_word_is_asked_about_where_the_loudspeaker_can_be_held() -> None:
+    assert hold(20, 30) == [(5, PAUSE), (30, ASK)]
+    assert hold(20, 15, 10) == [(5, PAUSE), (30, ASK), (41, INTERRUPT)]  # goes on talking unasked
+    assert hold(35, 0) == [(5, PAUSE), (35, INTERRUPT)]
+
+
+@pytest.mark.parametrize(("agreeing", "verdict"), [(True, RESUME), (False, INTERRUPT)])
+def test_its_words_decide(agreeing: bool, verdict: Verdict) -> None:
+    gate = BargeIn(patient=True)
+    for number in range(34):
+        gate.frame(number < 20, TALK)
+    assert gate.answered(agreeing) is verdict
+    assert gate.onset_ms == 34 * 20
+    assert not gate.paused
+    assert gate.answered(agreeing) is None  # it was decided
+
+
+@pytest.mark.parametrize("words", ["", "Uh-huh.", "yeah", "Okay, right.", "I see", "Mhm"])
+def test_a_listener_agrees(words: str) -> None:
+    assert agrees(words)
+
+
+@pytest.mark.parametrize("words", ["Stop", "okay stop", "no", "yesterday", "wait", "I seem to"])
+def test_who_wants_the_floor_does_not_agree(words: str) -> None:
+    assert not agrees(words)
 
 
 def test_kinds_of_sound() -> None:

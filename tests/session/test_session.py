@@ -208,6 +208,33 @@ def test_a_cough_pauses_a_client_that_can_and_stops_none() -> None:
     assert plain.sound(click) == []
 
 
+def test_an_agreeing_word_only_holds_the_loudspeaker() -> None:
+    rig = Rig(can_pause=True, echo_cancelled=True)
+    answered(rig)
+    burst = tone(0.4)
+    assert kinds(rig.sound(burst + silence(0.3))) == ["PlaybackPaused"]
+    asked = rig.engine.last(en.Overhear)
+    assert isinstance(asked, en.Overhear)
+    assert burst in asked.pcm
+    assert kinds(rig.say(en.Overheard("s", "uh-huh"))) == ["PlaybackResumed"]
+    assert rig.say(en.Overheard("s", "stop")) == []  # nobody asked again
+
+
+def test_another_word_interrupts_from_where_it_began() -> None:
+    rig = Rig(can_pause=True, echo_cancelled=True)
+    answered(rig)
+    before = rig.session.now
+    rig.sound(tone(0.4) + silence(0.3))
+    [started, *_] = rig.say(en.Overheard("s", "stop"))
+    assert isinstance(started, ev.SpeechStarted)
+    assert started.interrupted is not None
+    assert abs(started.onset - before) <= 480
+    rig.sound(silence(0.2))
+    heard = [command for command in rig.engine.commands if isinstance(command, en.Hear)]
+    first = next(command for command in heard if command.item == started.item_id)
+    assert first.start <= before  # the word itself is heard
+
+
 def test_an_echo_stops_nothing() -> None:
     rig = Rig()
     rig.sound(tone(0.5) + silence(0.1))
