@@ -99,18 +99,20 @@ class Hearing(nn.Module):
         """Hear (n,) float samples in [-1, 1] at 24 kHz, any number; encodes whole blocks and
         keeps the rest.
         """
-        return self._step(state, pcm, ENCODER_BLOCK_LENGTH)
+        return self._step(state, pcm, 1)
 
-    def _step(self, state: HearingState, pcm: Tensor, at_once: int) -> tuple[HeardBlock, HearingState]:
-        """See ``step``; ``at_once`` samples are encoded in one pass, a multiple of a block."""
+    def _step(self, state: HearingState, pcm: Tensor, blocks: int) -> tuple[HeardBlock, HearingState]:
+        """See ``step``; so many blocks are encoded by one look of the encoder."""
         pcm = torch.cat([state.pcm, torch.nan_to_num(pcm.float(), posinf=1.0, neginf=-1.0).clamp(-1, 1)])
         embeddings: list[Tensor] = []
         codes: list[Tensor] = []
         speech = 0.0
-        for part in torch.split(pcm[: len(pcm) // ENCODER_BLOCK_LENGTH * ENCODER_BLOCK_LENGTH], at_once):
+        for part in torch.split(
+            pcm[: len(pcm) // ENCODER_BLOCK_LENGTH * ENCODER_BLOCK_LENGTH], blocks * ENCODER_BLOCK_LENGTH
+        ):
             if not len(part):
                 break
-            frames, listener = self.listener(part[None], state.listener)
+            frames, listener = self.listener(part[None], state.listener, blocks)
             early = min(max(0, self.listener.delay - state.frames), frames.codes.shape[1])
             state = replace(state, listener=listener, frames=state.frames + frames.codes.shape[1])
             if early == frames.codes.shape[1]:  # the silence before the utterance
@@ -127,7 +129,7 @@ class Hearing(nn.Module):
     @torch.inference_mode()
     def flush(self, state: HearingState) -> tuple[HeardBlock, HearingState]:
         """End the utterance: hear what is left over and the silence that the encoder looks
-        ahead to, end the last run, sum up how it was said.
+        ahead to, all at one look; end the last run, sum up how it was said.
 
         Gives no embeddings at all after sound without a word.
         """
@@ -135,7 +137,8 @@ class Hearing(nn.Module):
             return self._block([], [], state, 0.0), state
         behind = self.listener.delay * CODEC_HOP_LENGTH
         left = behind + -(len(state.pcm) + behind) % ENCODER_BLOCK_LENGTH
-        block, state = self._step(state, torch.zeros(left), len(state.pcm) + left)
+        blocks = (len(state.pcm) + left) // ENCODER_BLOCK_LENGTH
+        block, state = self._step(state, torch.zeros(left), blocks)
         embeddings = list(block.embeddings)
         if state.run is not None:
             embeddings.append(self._embed(state.run))

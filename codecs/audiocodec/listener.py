@@ -161,9 +161,12 @@ class Listener(nn.Module):
         here = slice(self.delay, self.delay + blocks * ENCODER_BLOCK_FRAMES)
         return RawFrames(raw.semantic[:, here], raw.prosody[:, here], raw.timbre[:, here])
 
-    def forward(self, pcm: Tensor, state: ListenerState) -> tuple[Frames, ListenerState]:
-        """Hear and name (B, n * ENCODER_BLOCK_LENGTH) samples at 24 kHz: 2 n frames."""
-        raw, state = self.hear(pcm, state)
+    def forward(self, pcm: Tensor, state: ListenerState, stride: int = 1) -> tuple[Frames, ListenerState]:
+        """Hear and name (B, n * ENCODER_BLOCK_LENGTH) samples at 24 kHz: 2 n frames.
+
+        ``stride`` is that of ``Encoder.forward``.
+        """
+        raw, state = self.hear(pcm, state, stride)
         return self.name(raw), state
 
     def name(self, raw: RawFrames) -> Frames:
