@@ -16,13 +16,14 @@ WINDOW_FRAMES = 15  # 300 ms are looked at
 PAUSE_FRAMES = 5  # 100 ms of any speech: hold the loudspeaker, if the client can
 TALK_FRAMES = 6  # 120 ms of talk: an interruption
 LONG_FRAMES = 25  # 500 ms of speech of any kind: an interruption as well
-LONG_TALK = 35  # 700 ms of talk: nobody agrees for so long
+LONG_BURST = 35  # 700 ms: nobody agrees for so long
 PERIODIC = 0.55  # above: voiced
 BRIGHT_DB = -16.0  # above: the mouth is open
 SETTLED_MS = 200  # so much silence ends a burst
+ANSWER_WITHIN_MS = 1_500  # of silence: later words of a burst are not waited for
 AGREEING = re.compile(  # all that a listener says who does not want the floor
     r"\W*((mm|mhm|hmm?|uh|um|huh|aha?|oh|yeah|yep|yes|okay|ok|right|sure|wow"
-    r"|cool|nice|great|good|really|i see)\b\W*)*"
+    r"|cool|nice|great|good|really|i see|(ha)+)\b\W*)*"
 )
 
 
@@ -48,7 +49,7 @@ class BargeIn:
         self.patient = patient
         self.paused = False
         self.onset_ms = 0  # how long ago the burst began, valid at ASK and INTERRUPT
-        self._talked = self._asked = False
+        self._asked = False
         self._speech: deque[bool] = deque(maxlen=WINDOW_FRAMES)
         self._talk: deque[bool] = deque(maxlen=WINDOW_FRAMES)
         self._burst = 0  # speech frames in this burst
@@ -60,7 +61,7 @@ class BargeIn:
         self._speech.clear()
         self._talk.clear()
         self._burst = self._age_ms = self._silence_ms = 0
-        self._talked = self._asked = False
+        self._asked = False
 
     def frame(self, speech: bool, kind: SoundKind | None) -> Verdict | None:
         """Take the next frame; ``kind`` describes the last 40 ms where there is speech."""
@@ -87,15 +88,14 @@ class BargeIn:
 
     def _interrupts(self) -> bool:
         talks = sum(self._talk) >= TALK_FRAMES
-        if talks and (self._asked or not self.patient):
-            return True  # asked: the person goes on talking
-        self._talked = self._talked or talks
-        return self._burst >= (LONG_TALK if self._talked else LONG_FRAMES)
+        if self.patient:  # asked: the person goes on talking
+            return (talks and self._asked) or self._burst >= LONG_BURST
+        return talks or self._burst >= LONG_FRAMES
 
     def _settled(self) -> Verdict | None:
         if self._asked:
-            return None
-        if self._talked:
+            return self._end(Verdict.RESUME) if self._silence_ms >= ANSWER_WITHIN_MS else None
+        if self.paused and self.patient:
             self._asked, self.onset_ms, self._burst = True, self._age_ms, 0
             self._talk.clear()
             return Verdict.ASK

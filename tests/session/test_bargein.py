@@ -57,6 +57,8 @@ def test_a_short_word_is_asked_about_where_the_loudspeaker_can_be_held() -> None
     assert hold(20, 30) == [(5, PAUSE), (30, ASK)]
     assert hold(20, 15, 10) == [(5, PAUSE), (30, ASK), (41, INTERRUPT)]  # goes on talking unasked
     assert hold(35, 0) == [(5, PAUSE), (35, INTERRUPT)]
+    assert hold(20, 90) == [(5, PAUSE), (30, ASK), (95, RESUME)]  # nobody answered
+    assert hold(3, 20) == []  # a key
 
 
 @pytest.mark.parametrize(("agreeing", "verdict"), [(True, RESUME), (False, INTERRUPT)])
@@ -70,7 +72,7 @@ def test_its_words_decide(agreeing: bool, verdict: Verdict) -> None:
     assert gate.answered(agreeing) is None  # it was decided
 
 
-@pytest.mark.parametrize("words", ["", "Uh-huh.", "yeah", "Okay, right.", "I see", "Mhm"])
+@pytest.mark.parametrize("words", ["", "Uh-huh.", "yeah", "Okay, right.", "I see", "Mhm", "Haha"])
 def test_a_listener_agrees(words: str) -> None:
     assert agrees(words)
 

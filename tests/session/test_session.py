@@ -202,7 +202,8 @@ def test_a_cough_pauses_a_client_that_can_and_stops_none() -> None:
     rig = Rig(can_pause=True)
     answered(rig)
     click = bytes(960) + tone(0.1, 90.0) + silence(0.6)
-    assert kinds(rig.sound(click)) == ["PlaybackPaused", "PlaybackResumed"]
+    assert kinds(rig.sound(click)) == ["PlaybackPaused"]
+    assert kinds(rig.say(en.Overheard("s", ""))) == ["PlaybackResumed"]
     plain = Rig()
     answered(plain)
     assert plain.sound(click) == []
