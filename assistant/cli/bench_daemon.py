@@ -1,4 +1,6 @@
-"""``vivavoce bench latency``, ``turns`` and ``sessions``: the daemon, through a real websocket."""
+"""``vivavoce bench latency``, ``turns`` and ``sessions``: the daemon, through a real websocket; and
+``interruptions``: who stops an answer.
+"""
 
 import json
 import sys
@@ -24,6 +26,7 @@ def add(group: typer.Typer) -> None:
     group.command()(latency)
     group.command()(turns)
     group.command()(sessions)
+    group.command()(interruptions)
 
 
 @asynccontextmanager
@@ -149,3 +152,38 @@ def sessions(
     if report.memory_mib:
         first, last = report.memory_mib[0], report.memory_mib[-1]
         print(f"memory {first:.0f} to {last:.0f} MiB, growth {report.growth:.1%}")
+
+
+def interruptions(
+    voices: Annotated[int, typer.Option(help="Times that each phrase is said, by voices put aside.")] = 4,
+    examples: Annotated[bool, typer.Option("--examples", help="Also show what was heard.")] = False,
+) -> None:
+    """Words of agreement and keys while an answer is heard, and words of somebody who wants the floor."""
+    import numpy as np
+    from rich.console import Console
+    from rich.progress import track
+
+    from assistant.bench.interruptions import outcome
+    from assistant.bench.interruptions import voices as spoken_by
+    from assistant.model.listening import load_transcriber
+    from assistant.training.voices import HELD_OUT, Kokoro, Phonemes
+    from assistant.weights import store
+
+    maker = Kokoro(store.path("kokoro"), store.path("kokoro-voices"), Phonemes(), HELD_OUT)
+    rng, transcriber = np.random.default_rng(4), load_transcriber()
+    clips = list(spoken_by(lambda text: maker.speak(text, rng), voices))
+    for patient, client in ((True, "holds its loudspeaker"), (False, "cannot hold it")):
+        console = Console(stderr=True)
+        found = [
+            (kind, outcome(said, sound, transcriber, patient))
+            for kind, said, sound in track(clips, client, console=console)
+        ]
+        for kind in dict.fromkeys(kind for kind, _ in found):
+            these = [one for which, one in found if which == kind]
+            stopped = [one.stopped_ms for one in these if one.stopped_ms is not None]
+            held = [one.held_ms for one in these if one.held_ms is not None]
+            silent = held if patient else stopped
+            after = f", silent after {np.median(silent):.0f} ms" if silent else ""
+            print(f"client {client}: {len(stopped)} of {len(these)} who {kind} stop the answer{after}")
+            for one in these if examples and patient else ():
+                print(f"    {one.said} | {one.words} | {'stops' if one.stopped_ms else 'goes on'}")

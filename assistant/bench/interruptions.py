@@ -1,0 +1,95 @@
+"""Who stops the assistant? Agreement and keys must not, the words of somebody who wants the floor must."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from assistant.model.transcribe import Transcriber
+from assistant.session.clock import FRAME_BYTES, to_ms, to_samples
+from assistant.session.listening import Ear, Room, Signal
+from assistant.session.session import BEFORE_BURST_MS
+from assistant.session.turn import TurnPolicy, TurnTaker
+from assistant.session.vad import WebRtcVoice, samples
+from assistant.training.augment import keyboard
+from assistant.training.voices import Spoken
+from audiocodec.numbers import SAMPLE_RATE
+
+Audio = NDArray[np.float32]
+AGREEING = ("Uh huh.", "Yeah.", "Okay.", "Right.", "I see.", "Sure.", "Mm hmm.")
+STOPPING = ("Stop.", "Wait.", "No.", "Hold on.", "What?", "Stop it, please.", "Excuse me.")
+BEFORE_S, AFTER_S = 1.0, 2.5  # quiet around each sound
+LEVEL, ROOM_LEVEL = 0.3, 1e-4  # peak of a voice; noise of a room
+AUDIBLE = 0.02  # part of the peak from which a sound is there
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a sound led to; milliseconds since it began."""
+
+    said: str
+    words: str  # what was heard of it, where that was asked
+    held_ms: int | None  # the loudspeaker was held
+    stopped_ms: int | None  # it was an interruption
+
+
+def voices(speak: Callable[[str], Spoken | None], count: int) -> Iterator[tuple[str, str, Audio]]:
+    """Kind, words and sound of every phrase, ``count`` times, and as many keyboards."""
+    for kind, phrases in (("agree", AGREEING), ("want the floor", STOPPING)):
+        for text in phrases:
+            for _ in range(count):
+                spoken = speak(text)
+                if spoken is not None:
+                    yield kind, text, _bare(spoken.audio)
+    rng = np.random.default_rng(9)
+    for _ in range(2 * count):
+        yield "type", "(keys)", _bare(keyboard(SAMPLE_RATE, rng))
+
+
+def _bare(audio: Audio) -> Audio:
+    """A sound at the usual level without the silence around it."""
+    peak = float(np.abs(audio).max())
+    there = np.flatnonzero(np.abs(audio) > AUDIBLE * peak)
+    return np.asarray(audio[there[0] : there[-1] + 1] * (LEVEL / peak), np.float32)
+
+
+def outcome(said: str, audio: Audio, transcriber: Transcriber, patient: bool) -> Outcome:
+    """Play a sound to the ear of a session while an answer is heard.
+
+    ``patient``: the client can hold its loudspeaker.
+    """
+    ear = Ear(WebRtcVoice(), TurnTaker(TurnPolicy()), Room(lambda: True, lambda: b""))
+    ear.barge_in.patient = patient
+    words, held_ms = "", None
+    for signal in _signals(ear, audio):
+        since_ms = to_ms(ear.now) - round(1_000 * BEFORE_S)
+        if signal is Signal.PAUSE and held_ms is None:
+            held_ms = since_ms
+        if signal is Signal.ASK:
+            start = ear.now - to_samples(ear.barge_in.onset_ms + BEFORE_BURST_MS)
+            words = overheard(transcriber, samples(ear.between(start, ear.now)))
+            signal = ear.overheard(words) or signal
+        if signal is Signal.INTERRUPT:
+            return Outcome(said, words, held_ms, since_ms)
+    return Outcome(said, words, held_ms, None)
+
+
+def _signals(ear: Ear, audio: Audio) -> Iterator[Signal]:
+    rng = np.random.default_rng(len(audio))
+    before, after = (np.zeros(round(seconds * SAMPLE_RATE), np.float32) for seconds in (BEFORE_S, AFTER_S))
+    sound = np.concatenate([before, audio, after])
+    sound += rng.normal(0, ROOM_LEVEL, len(sound)).astype(np.float32)
+    pcm = (sound.clip(-1, 1) * 32_767).astype("<i2").tobytes()
+    for at in range(0, len(pcm), FRAME_BYTES):
+        ear.push(pcm[at : at + FRAME_BYTES])
+        yield from ear.listen()
+
+
+def overheard(transcriber: Transcriber, audio: Audio) -> str:
+    """Write a short sound down, as the engine does."""
+    hearing = transcriber.hearing
+    block, state = hearing.step(hearing.initial_state(), torch.from_numpy(audio))
+    last, _ = hearing.flush(state)
+    return transcriber.write_down(torch.cat([block.codes, last.codes])).strip()
