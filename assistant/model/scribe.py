@@ -1,7 +1,8 @@
 """Chooses among the sentences that were likely heard the one that is likely said.
 
 The ear's probabilities and the transformer's are multiplied, the transformer's to a power, as is usual where
-one part hears and another knows the language.
+one part hears and another knows the language; and each token is worth something, because to a language short
+sentences are always likelier.
 Source: rescoring of n-best lists, Mikolov et al. 2010 (Recurrent neural network based language model).
 """
 
@@ -18,6 +19,7 @@ from audiocodec.reader import Reading
 
 SENTENCES = 10  # that are looked at
 LANGUAGE = 0.3  # power of the transformer's probabilities
+TOKEN = 0.5  # natural log of what each token is worth
 PART_FRAMES, LONGEST_PART = 50, 100  # codec frames that are written at once: 4 s, and 8 s at most
 CLEAR = 0.99  # blank probability of a frame between words
 CONTEXT_TOKENS = 24  # written before that the transformer looks at
@@ -58,7 +60,8 @@ class Scribe:
         cache = self.decoder.new_cache(SHAPE)
         first = self.decoder.prefill(cache, prompt).logits[0]
         scores = yield from weigh(self.decoder, cache, first, sentences)
-        together = [score + LANGUAGE * likely for score, likely in zip(texts.values(), scores, strict=True)]
+        heard = zip(texts.values(), scores, sentences, strict=True)
+        together = [score + LANGUAGE * likely + TOKEN * len(tokens) for score, likely, tokens in heard]
         return list(texts)[together.index(max(together))]
 
 
