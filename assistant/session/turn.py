@@ -1,9 +1,9 @@
 """Whose turn it is: a state machine over 20 ms voice-activity frames and the model's judgement.
 
 Fast and patient: after ``speculate_ms`` of silence the answer is begun, unheard. It is let out after
-``finished_ms`` when the model finds the utterance complete. When it finds it incomplete, the answer is
-taken back and listening goes on, until a later judgement says complete or the silence has become longer than
-the model's doubt is worth, at most ``patience_ms``.
+``finished_ms`` when the model finds the utterance complete, a little later when it is nearly sure. When it
+finds it incomplete, the answer is taken back and listening goes on, until a later judgement says complete or
+the silence has become longer than the model's doubt is worth, at most ``patience_ms``.
 """
 
 from collections import deque
@@ -24,6 +24,7 @@ class TurnPolicy:
     finished_ms: int = 200
     doubt_ms: int = 4_000  # what P(finished) 0 would be worth
     patience_ms: int = 2_500  # longer is never waited, or people think that nobody listens
+    hold_ms: int = 400  # an answer that is to wait longer is taken back, so that more can be heard
     threshold: float = 0.85  # of P(finished)
     by_score: bool = True  # False: silence alone decides, after finished_ms
 
@@ -89,7 +90,7 @@ class TurnTaker:
         if not self.speaking or not self.policy.by_score or self.silence_ms == 0 or covered_ms <= 0:
             return None
         self._finished = finished
-        if self.held and finished < self.policy.threshold:
+        if self.held and self.policy.wait_ms(finished) > self.policy.hold_ms:
             return self._reopen()
         return self._end() if self._speculated and self._waited() else None
 

@@ -36,6 +36,12 @@ TABLE = [
     ),
     ("unfinished: taken back at once", "xxx" + "." * 12, {9: 0.1}, [(3, START), (8, SPECULATE), (9, REOPEN)]),
     (
+        "nearly sure: held a little longer",
+        "xxx" + "." * 20,
+        {9: 0.7},
+        [(3, START), (8, SPECULATE), (20, END)],
+    ),
+    (
         "unfinished, and finished on second thoughts",
         "xxx" + "." * 30,
         {9: 0.1, 20: 0.8},
