@@ -75,7 +75,11 @@ def trained_on(maker: str, count: int) -> list[Clip]:
 
 
 def for_choosing(count: int) -> list[Clip]:
-    """Sentences that are never learned, by voices that are: settings may be chosen on these."""
+    """Sentences that are never learned, by voices that are: settings may be chosen on these.
+
+    Raises:
+        WeightsError: they have not been made yet.
+    """
     clips = []
     for maker in CHOOSING:
         folder = speech_folder(maker)
@@ -83,6 +87,8 @@ def for_choosing(count: int) -> list[Clip]:
         audio = CorpusAudio(folder)
         chosen = records[: -(-count // len(CHOOSING))]
         clips += [Clip(np.asarray(audio(one) / 32_768, np.float32), one.text, one) for one in chosen]
+    if not clips:
+        raise WeightsError("no training speech yet: run `vivavoce train speech-data hibari`")
     return clips[:count]
 
 

@@ -8,9 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from assistant.model.transcribe import Transcriber
-from assistant.session.clock import FRAME_BYTES, to_ms, to_samples
+from assistant.session.clock import FRAME_BYTES, to_ms
 from assistant.session.listening import Ear, Room, Signal
-from assistant.session.session import BEFORE_BURST_MS
 from assistant.session.turn import TurnPolicy, TurnTaker
 from assistant.session.vad import WebRtcVoice, samples
 from assistant.training.augment import keyboard
@@ -36,7 +35,7 @@ class Outcome:
 
 
 def voices(speak: Callable[[str], Spoken | None], count: int) -> Iterator[tuple[str, str, Audio]]:
-    """Kind, words and sound of every phrase, ``count`` times, and as many keyboards."""
+    """Kind, words and sound of every phrase, ``count`` times, and of twice as many keyboards."""
     for kind, phrases in (("agree", AGREEING), ("want the floor", STOPPING)):
         for text in phrases:
             for _ in range(count):
@@ -68,8 +67,8 @@ def outcome(said: str, audio: Audio, transcriber: Transcriber, patient: bool) ->
         if signal is Signal.PAUSE and held_ms is None:
             held_ms = since_ms
         if signal is Signal.ASK:
-            start = ear.now - to_samples(ear.barge_in.onset_ms + BEFORE_BURST_MS)
-            words = overheard(transcriber, samples(ear.between(start, ear.now)))
+            codes = transcriber.hearing.hear_alone(torch.from_numpy(samples(ear.burst())))
+            words = transcriber.write_down(codes).strip()
             signal = ear.overheard(words) or signal
         if signal is Signal.INTERRUPT:
             return Outcome(said, words, held_ms, since_ms)
@@ -85,11 +84,3 @@ def _signals(ear: Ear, audio: Audio) -> Iterator[Signal]:
     for at in range(0, len(pcm), FRAME_BYTES):
         ear.push(pcm[at : at + FRAME_BYTES])
         yield from ear.listen()
-
-
-def overheard(transcriber: Transcriber, audio: Audio) -> str:
-    """Write a short sound down, as the engine does."""
-    hearing = transcriber.hearing
-    block, state = hearing.step(hearing.initial_state(), torch.from_numpy(audio))
-    last, _ = hearing.flush(state)
-    return transcriber.write_down(torch.cat([block.codes, last.codes])).strip()

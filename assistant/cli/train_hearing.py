@@ -66,9 +66,6 @@ def hear(
     hibari: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 6_000,
     kokoro_wide: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 0,
     shipped: Annotated[bool, typer.Option("--shipped", help="Hear with the shipped encoder.")] = False,
-    newest: Annotated[
-        bool, typer.Option("--newest", help="Take the last utterances, not the first.")
-    ] = False,
     threads: Threads = 0,
 ) -> None:
     """Let the encoder hear training speech once and keep its frames."""
@@ -78,7 +75,7 @@ def hear(
     set_threads(threads)
     wanted = {"kokoro": kokoro, "hibari": hibari, "kokoro-wide": kokoro_wide}
     utterances = {corpus: count for corpus, count in wanted.items() if count}
-    for maker, count in hear_corpora(read_language(), utterances, shipped, newest):
+    for maker, count in hear_corpora(read_language(), utterances, shipped):
         print(f"{maker}: {count} utterances", flush=True)
 
 

@@ -328,10 +328,7 @@ class Omni:
 
     def overhear(self, pcm: bytes) -> str:
         """See ``OmniModel.overhear``."""
-        hearing = self._hearing()
-        block, state = hearing.step(hearing.initial_state(), pcm_floats(pcm))
-        last, _ = hearing.flush(state)
-        return "".join(self.write_down(torch.cat([block.codes, last.codes]))).strip()
+        return "".join(self.write_down(self._hearing().hear_alone(pcm_floats(pcm)))).strip()
 
     def write_down(self, codes: Tensor) -> Iterator[str]:
         """Write down what codes (frames, K) say, piece by piece."""

@@ -148,6 +148,12 @@ class Hearing(nn.Module):
         frames = block.frames - self.listener.delay
         return replace(block, embeddings=self._stack(embeddings), frames=frames), state
 
+    def hear_alone(self, pcm: Tensor) -> Tensor:
+        """Codes (frames, K) of one sound (n,) from its beginning to its end."""
+        block, state = self.step(self.initial_state(), pcm)
+        last, _ = self.flush(state)
+        return torch.cat([block.codes, last.codes])
+
     def impression(self, state: HearingState) -> Impression:
         """How the utterance so far sounded."""
         if state.output is None:

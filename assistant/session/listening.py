@@ -14,6 +14,7 @@ KEEP_SAMPLES = to_samples(
     1_500
 )  # kept before now while nobody speaks: padding, and the echo guard's material
 KIND_BYTES = 2 * FRAME_BYTES
+BEFORE_BURST_MS = 100  # of a sound whose words are asked for
 ECHO_BYTES = 12 * FRAME_BYTES
 
 
@@ -83,6 +84,11 @@ class Ear:
             if found is not None:
                 yield SIGNALS[found]
             self._trim()
+
+    def burst(self) -> bytes:
+        """The sound that is asked about."""
+        start = self.now - to_samples(self.barge_in.onset_ms + BEFORE_BURST_MS)
+        return self.between(start, self.now)
 
     def overheard(self, words: str) -> Signal | None:
         """Take the words of the burst that was asked about."""

@@ -33,7 +33,6 @@ from assistant.session.vad import VoiceActivity
 
 FRAME_SPACING = to_samples(500)  # at most two camera frames a second reach the model
 SHORTEST_COMMIT = to_samples(100)
-BEFORE_BURST_MS = 100  # of a sound whose words are asked for
 IDLE_PROMPT = "The user has said nothing for a while. Ask in a few words whether they are still there."
 Events = list[ev.SessionEvent]
 
@@ -167,8 +166,7 @@ class Session:
             case Signal.END:
                 return self._end()
             case Signal.ASK:
-                start = self._ear.now - to_samples(self._ear.barge_in.onset_ms + BEFORE_BURST_MS)
-                self._answers.submit(Overhear(self.name, self._ear.between(start, self._ear.now)))
+                self._answers.submit(Overhear(self.name, self._ear.burst()))
                 return []
             case Signal.PAUSE if self.settings.can_pause:
                 return self._answers.pause(self.now)

@@ -216,13 +216,8 @@ def features_folder(maker: str) -> Path:
     return cache_dir() / "heard" / maker
 
 
-def hear(
-    language: Language, utterances: dict[str, int], shipped: bool = False, newest: bool = False
-) -> Iterator[tuple[str, int]]:
-    """Hear at most so many sensible utterances of each corpus; yields corpus and count.
-
-    ``newest``: the last ones, which what was trained on the first ones does not know by heart.
-    """
+def hear(language: Language, utterances: dict[str, int], shipped: bool = False) -> Iterator[tuple[str, int]]:
+    """Hear at most so many sensible utterances of each corpus; yields corpus and count."""
     snapshot_encoder(language, shipped)
     hearing = trained_encoder(language)
     quicken_hearing(hearing)  # as it hears when it is used
@@ -230,7 +225,7 @@ def hear(
     batches.wear.strength = HEARD_WEAR
     for maker, count in utterances.items():
         records = read_corpus(speech_folder(maker))
-        picked = _first_asks(records[::-1] if newest else records, count)
+        picked = _first_asks(records, count)
         marks = {(record.shard, record.offset) for record in picked}
 
         def keep(record: Utterance, marks: set[tuple[int, int]] = marks) -> bool:

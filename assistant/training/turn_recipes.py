@@ -24,7 +24,7 @@ from assistant.training.heard_runs import Imagination, runs_of
 from assistant.training.hearing_recipes import BACKBONE, Language, heard_features, row_reader
 from assistant.training.precision import working_dtype
 from assistant.training.shipped_parts import shipped_hearing
-from assistant.training.texts import lines, spoken_form
+from assistant.training.texts import for_choices, lines, spoken_form
 from assistant.training.train_manner import through_codebooks
 from assistant.training.train_turns import Streams, TurnRecipe, read_sounds, sentences
 from assistant.weights import store
@@ -51,7 +51,8 @@ def _read_turns(language: Language, imagined: int) -> Iterator[Streams]:
     with torch.inference_mode():
         sounds = [runs_of(hearing, features, record) for record in features.records]
     imagination = Imagination(hearing)
-    for text, finished in sentences(lines(test=False), imagined, rng):
+    learned = [line for line in lines(test=False) if not for_choices(line.source)]
+    for text, finished in sentences(learned, imagined, rng):
         found = rows(spoken_form(text, language.names))
         if found:
             sounds.append(replace(imagination.runs(torch.tensor(found), rng), finished=finished))

@@ -86,6 +86,18 @@ def test_any_pieces_give_the_same() -> None:
         assert state.frames == 16  # the last two of silence that the encoder looks ahead to
 
 
+def test_a_sound_alone_has_the_codes_of_the_live_path() -> None:
+    hearing, pcm = make_hearing(), speechlike()
+    found, state = [], hearing.initial_state()
+    for part in torch.split(pcm, 1_000):
+        block, state = hearing.step(state, part)
+        found.append(block.codes)
+    block, _ = hearing.flush(state)
+    codes = hearing.hear_alone(pcm)
+    assert torch.equal(codes, torch.cat([*found, block.codes]))
+    assert len(codes) == 14  # seven blocks, the last one begun
+
+
 def test_state_is_a_value() -> None:
     """Going on twice from one state gives the same twice: what a rewind needs."""
     hearing, pcm = make_hearing(), speechlike()
