@@ -57,13 +57,14 @@ def words(transcriber: Transcriber, others: list[Recognizer], count: int) -> Ite
             yield Row(what, figures, len(clips), tuple(examples[:8]))
 
 
-def choosing(transcriber: Transcriber, count: int) -> Row:
-    """Word error in percent on sentences and voices on which settings may be chosen, in some noise."""
-    clips = sets.noisy(sets.for_choosing(count), CHOOSING_DB)
-    total = WordError(0, 0)
-    for clip in clips:
-        total = total + word_error(clip.text, written(transcriber, clip))
-    return Row("words, for choosing settings", {"viva": total.percent}, len(clips))
+def choosing(transcriber: Transcriber, count: int) -> Iterator[Row]:
+    """Word error in percent on sentences on which settings may be chosen, in some noise."""
+    for maker, clean in sets.for_choosing(count).items():
+        clips = sets.noisy(clean, CHOOSING_DB)
+        total = WordError(0, 0)
+        for clip in clips:
+            total = total + word_error(clip.text, written(transcriber, clip))
+        yield Row(f"words, for choosing settings: {maker}", {"viva": total.percent}, len(clips))
 
 
 def written(transcriber: Transcriber, clip: sets.Clip) -> str:
@@ -187,8 +188,8 @@ def answer(transcriber: Transcriber, system: str, audio: sets.Audio | None, type
 
 
 def understanding(tuned: Transcriber, untuned: Transcriber, recognizer: Recognizer, count: int) -> Row:
-    """Answers judged right, in percent: spoken; typed; through the chain of a recogniser and the same
-    transformer; and typed to the untuned transformer.
+    """Answers judged right, in percent: spoken; typed; what the transformer itself writes down of the spoken,
+    typed; through the chain of a recogniser and the same transformer; and typed to the untuned transformer.
     """
     from assistant.bench.judges.similarity import MiniLM
     from assistant.bench.understanding import Question, questions, table
@@ -201,6 +202,9 @@ def understanding(tuned: Transcriber, untuned: Transcriber, recognizer: Recogniz
     def typed(question: Question) -> str:
         return answer(tuned, system, None, question.text)
 
+    def transcribed(question: Question) -> str:
+        return answer(tuned, system, None, written(tuned, sets.Clip(question.audio, "")))
+
     def chained(question: Question) -> str:
         return answer(tuned, system, None, recognizer.hear(question.audio))
 
@@ -211,6 +215,7 @@ def understanding(tuned: Transcriber, untuned: Transcriber, recognizer: Recogniz
     ways: dict[str, Callable[[Question], str]] = {
         "spoken": spoken,
         "typed": typed,
+        "its transcript typed": transcribed,
         "chain": chained,
         "typed, untuned": before,
     }

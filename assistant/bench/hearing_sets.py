@@ -29,7 +29,7 @@ PROMPT_TEXTS = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.g
 READINGS = Path("/usr/share/pocketsphinx/test/data/librivox")
 LEAST_WORDS = 3
 SHORTEST_S = 1.2
-CHOOSING = ("hibari", "hibari-wide")  # corpora
+CHOOSING = ("kokoro-choices", "hibari", "hibari-wide")  # corpora
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +74,24 @@ def trained_on(maker: str, count: int) -> list[Clip]:
     return [Clip(np.asarray(audio(one) / 32_768, np.float32), one.text, one) for one in chosen]
 
 
-def for_choosing(count: int) -> list[Clip]:
-    """Sentences that are never learned, by voices that are: settings may be chosen on these.
+def for_choosing(count: int) -> dict[str, list[Clip]]:
+    """Sentences that are never learned, so many by each maker's voices: settings may be chosen on these.
+    Kokoro's voices are not learned either, hibari's are.
 
     Raises:
         WeightsError: they have not been made yet.
     """
-    clips = []
+    clips: dict[str, list[Clip]] = {}
     for maker in CHOOSING:
         folder = speech_folder(maker)
         records = [one for one in read_corpus(folder)[::-1] if for_choices(one.source)]
         audio = CorpusAudio(folder)
-        chosen = records[: -(-count // len(CHOOSING))]
-        clips += [Clip(np.asarray(audio(one) / 32_768, np.float32), one.text, one) for one in chosen]
+        found = [Clip(np.asarray(audio(one) / 32_768, np.float32), one.text, one) for one in records[:count]]
+        if found:
+            clips[maker] = found
     if not clips:
-        raise WeightsError("no training speech yet: run `vivavoce train speech-data hibari`")
-    return clips[:count]
+        raise WeightsError("no sentences for choices: run `vivavoce train speech-data kokoro --choices`")
+    return clips
 
 
 def noisy(clips: list[Clip], ratio_db: float, seed: int = 7) -> list[Clip]:

@@ -75,6 +75,6 @@ def measured(
     if "cost" in chosen:
         yield bench.cost(transcriber)
     if "choosing" in chosen:
-        yield bench.choosing(transcriber, count)
+        yield from bench.choosing(transcriber, count)
     if "long" in chosen:
         yield bench.long_listening(transcriber, minutes)

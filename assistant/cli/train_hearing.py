@@ -28,11 +28,17 @@ def speech_data(
     hours: Annotated[float, typer.Option(help="Hours of speech in the corpus.")] = 1.0,
     held_out: Annotated[bool, typer.Option("--held-out", help="The voices and sentences for tests.")] = False,
     wide: Annotated[bool, typer.Option("--wide", help="Sentences with many words.")] = False,
+    choices: Annotated[bool, typer.Option("--choices", help="Voices and sentences for settings.")] = False,
 ) -> None:
     """Make many-speaker speech with known words, timing and manner, outside the repository."""
-    from assistant.training.hearing_recipes import make_speech
+    from assistant.errors import UsageError
+    from assistant.training.hearing_recipes import Use, make_speech
 
-    for made in make_speech(maker, hours, held_out, wide):
+    asked = {Use.TESTS: held_out, Use.WIDE: wide, Use.CHOICES: choices}
+    uses = [use for use, wanted in asked.items() if wanted]
+    if len(uses) > 1:
+        raise UsageError("a corpus has one use: give one of --held-out, --wide and --choices")
+    for made in make_speech(maker, hours, uses[0] if uses else Use.TRAINING):
         print(f"{made:.2f} of {hours:.2f} hours", flush=True)
 
 

@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
 import torch
@@ -42,14 +43,22 @@ from assistant.training.piper import Piper
 from assistant.training.precision import working_dtype
 from assistant.training.runs import load_module
 from assistant.training.speech_batches import FULL_STEPS, Sound, SpeechBatches
-from assistant.training.speech_data import CorpusAudio, Utterance, make_corpus, plain, read_corpus
+from assistant.training.speech_data import (
+    CorpusAudio,
+    Draw,
+    Utterance,
+    make_corpus,
+    never_learned,
+    plain,
+    read_corpus,
+)
 from assistant.training.texts import always_capital, for_choices, lines, spoken_form
 from assistant.training.token_sounds import token_sounds
 from assistant.training.train_codec import CodecRecipe
 from assistant.training.train_encoder import EncoderRecipe, Pace
 from assistant.training.train_manner import MannerRecipe, through_codebooks
 from assistant.training.train_omni import OmniPace, OmniRecipe, Speech
-from assistant.training.voices import HELD_OUT, Hibari, Kokoro, Maker, OldEngines, Phonemes
+from assistant.training.voices import CHOICES, HELD_OUT, Hibari, Kokoro, Maker, OldEngines, Phonemes
 from assistant.training.whisper_start import read_ctranslate2, start_from
 from assistant.training.wide_texts import WideTexts, package_sentences, read_words
 from assistant.weights import store
@@ -102,35 +111,53 @@ def read_language() -> Language:
     return Language(tokenizer, embedding, tokens, phones, names)
 
 
+class Use(Enum):
+    """What a corpus is for; its value ends the name of its folder."""
+
+    TRAINING = ""
+    TESTS = "-held-out"  # voices and sentences put aside
+    WIDE = "-wide"  # training with many words
+    CHOICES = "-choices"  # voices and sentences on which settings are chosen
+
+
+MAKERS = ("kokoro", "hibari", "old", "piper")
+
+
 def speech_folder(maker: str) -> Path:
     """Where a maker's corpus lies."""
     return cache_dir() / "speech" / maker
 
 
-def make_speech(maker: str, hours: float, held_out: bool = False, wide: bool = False) -> Iterator[float]:
-    """Make a corpus; yields its hours as they grow. ``held_out`` makes the test corpus of
-    voices never trained on, ``wide`` one of many words.
-    """
-    if held_out and wide:
-        raise WeightsError("only dialogues are put aside for tests: leave out --held-out or --wide")
-    made: Maker
-    if maker == "old":
-        made = OldEngines()
-    elif maker == "hibari":
-        made = Hibari(Phonemes())
-    elif maker == "piper":
-        if not held_out:
-            raise WeightsError("the voice of piper is for tests only: add --held-out")
-        made = Piper(store.path("piper-joe"))
-    elif maker == "kokoro":
-        folders = (store.path("kokoro"), store.path("kokoro-voices"))
-        made = Kokoro(*folders, Phonemes(), HELD_OUT if held_out else None)
-    else:
-        raise WeightsError(f"{maker!r} makes no speech; kokoro, hibari, old and piper do")
-    folder = speech_folder(maker + ("-held-out" if held_out else "-wide" if wide else ""))
-    seed = {"kokoro": 1, "hibari": 2, "old": 3, "piper": 4}[maker] + 10 * held_out + 20 * wide
-    draw = WideTexts(read_words(), package_sentences()).draw if wide else plain(lines(test=held_out))
-    return make_corpus(folder, made, draw, hours, seed)
+def make_speech(maker: str, hours: float, use: Use = Use.TRAINING) -> Iterator[float]:
+    """Make a corpus; yields its hours as they grow."""
+    if maker not in MAKERS:
+        raise WeightsError(f"{maker!r} makes no speech; {', '.join(MAKERS)} do")
+    if use is Use.CHOICES and maker != "kokoro":
+        raise WeightsError("only kokoro has voices that are kept for choices")
+    if maker == "piper" and use is not Use.TESTS:
+        raise WeightsError("the voice of piper is for tests only: add --held-out")
+    folder = speech_folder(maker + use.value)
+    seed = MAKERS.index(maker) + 1 + 10 * list(Use).index(use)
+    return make_corpus(folder, _maker(maker, use), _texts(use), hours, seed)
+
+
+def _maker(name: str, use: Use) -> Maker:
+    if name == "old":
+        return OldEngines()
+    if name == "hibari":
+        return Hibari(Phonemes())
+    if name == "piper":
+        return Piper(store.path("piper-joe"))
+    voices = {Use.TESTS: HELD_OUT, Use.CHOICES: CHOICES}
+    return Kokoro(store.path("kokoro"), store.path("kokoro-voices"), Phonemes(), voices.get(use))
+
+
+def _texts(use: Use) -> Draw:
+    if use is Use.WIDE:
+        return WideTexts(read_words(), package_sentences()).draw
+    if use is Use.CHOICES:
+        return plain([line for line in lines(test=False) if for_choices(line.source)])
+    return plain(lines(test=use is Use.TESTS))
 
 
 def corpora() -> dict[str, Path]:
@@ -248,7 +275,8 @@ def heard_features() -> FeatureSet:
     if not folders:
         raise WeightsError("nothing has been heard yet: run `vivavoce train hear`")
     features = read_features(*folders)
-    return replace(features, records=tuple(one for one in features.records if not for_choices(one.source)))
+    learned = tuple(one for one in features.records if not never_learned(one.source, one.voice))
+    return replace(features, records=learned)
 
 
 def codes_path() -> Path:
@@ -327,7 +355,11 @@ def codec_recipe(
     for maker, path in corpora().items():
         if not maker.startswith("old"):
             audio = CorpusAudio(path)
-            records = [record for record in read_corpus(path) if not record.whispered]
+            records = [
+                record
+                for record in read_corpus(path)
+                if not record.whispered and not never_learned(record.source, record.voice)
+            ]
             sounds.append([audio(record) for record in records[:utterances]])
     decoder = load_decoder(WEIGHTS / DECODER_FILE) if shipped else MelDecoder(DecoderConfig())
     return CodecRecipe(decoder, hearing.listener, sounds, steps)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from assistant.training.augment import Audio, Wear, Worn
-from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus, trimmed
-from assistant.training.texts import for_choices, spoken_form
+from assistant.training.speech_data import CorpusAudio, Utterance, never_learned, read_corpus, trimmed
+from assistant.training.texts import spoken_form
 from audiocodec.front_end import REFERENCE_FLOOR, FrontEnd, mel_centres, normalise
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH, LISTEN_SAMPLE_RATE
 
@@ -100,7 +100,7 @@ class SpeechBatches:
             records = [
                 record
                 for record in read_corpus(folder)
-                if record.length < MAX_UTTERANCE_S * 24_000 and not for_choices(record.source)
+                if record.length < MAX_UTTERANCE_S * 24_000 and not never_learned(record.source, record.voice)
             ]
             records.sort(key=lambda record: record.length)
             self.corpora.append((CorpusAudio(folder), records))

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from assistant.training.texts import Line, punctuated, scrambled
-from assistant.training.voices import SAMPLE_RATE, Maker, Spoken
+from assistant.training.texts import Line, for_choices, punctuated, scrambled
+from assistant.training.voices import CHOICES, SAMPLE_RATE, Maker, Spoken
 
 SHARD_UTTERANCES = 100
 PEAK = 0.7
@@ -44,6 +44,11 @@ class Utterance:
     whispered: bool
     word_ends: tuple[int, ...]  # samples from the utterance's beginning
     pauses: tuple[str, ...] = ()
+
+
+def never_learned(source: str, voice: str) -> bool:
+    """Tell whether settings are chosen on what comes from this dialogue or is said by this voice."""
+    return for_choices(source) or any(name in voice for name in CHOICES)
 
 
 def level(audio: NDArray[np.float32]) -> NDArray[np.int16]:

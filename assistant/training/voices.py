@@ -24,6 +24,7 @@ Audio = NDArray[np.float32]
 SAMPLE_RATE = 24_000
 DURATION_UNIT = 600  # samples of one unit of duration in Kokoro and hibari: 25 ms
 HELD_OUT = frozenset({"bf_lily", "am_onyx", "af_nova", "bm_daniel"})  # tests only, never trained on
+CHOICES = frozenset({"af_river", "am_puck", "bm_fable"})  # never trained on: settings are chosen with them
 STYLE_ROWS, STYLE_WIDTH = 510, 256
 
 
@@ -118,12 +119,13 @@ class Kokoro:
         self, model: Path, voices: Path, phonemes: Phonemes, names: frozenset[str] | None = None
     ) -> None:
         """``model`` and ``voices`` are the folders of the net and of the speakers. ``names`` restricts the
-        voices (each spoken pure); by default all but the held-out ones are mixed.
+        voices (each spoken pure); by default all but those put aside are mixed.
         """
         self.session = session_with_durations(model / "kokoro.onnx", "/encoder/Round_output_0")
         self.vocabulary: dict[str, int] = json.loads((model / "vocab.json").read_text())["vocab"]
         found = {path.stem: path for path in sorted(voices.glob("*.bin"))}
-        chosen = [name for name in found if (name in names if names is not None else name not in HELD_OUT)]
+        aside = HELD_OUT | CHOICES
+        chosen = [name for name in found if (name in names if names is not None else name not in aside)]
         self.styles = {
             name: np.fromfile(found[name], np.float32).reshape(STYLE_ROWS, STYLE_WIDTH) for name in chosen
         }

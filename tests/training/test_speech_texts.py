@@ -2,9 +2,15 @@
 
 import random
 
+import pytest
+
+from assistant.errors import WeightsError
+from assistant.training.hearing_recipes import Use, make_speech
+from assistant.training.speech_data import never_learned
 from assistant.training.texts import (
     always_capital,
     dialogues,
+    for_choices,
     lines,
     punctuated,
     put_aside,
@@ -12,6 +18,7 @@ from assistant.training.texts import (
     spoken_form,
     syllables,
 )
+from assistant.training.voices import CHOICES, HELD_OUT
 
 
 def test_putting_aside_depends_on_the_id_alone() -> None:
@@ -55,3 +62,20 @@ def test_syllables_are_about_right() -> None:
     assert syllables("What is the capital of France?") == 8
     assert syllables("a little table, please") == 6
     assert syllables("I'm fine. 42!") == 2
+
+
+def test_sentences_and_voices_for_choices_are_never_learned() -> None:
+    kept = next(line.source for line in lines(test=False) if for_choices(line.source))
+    assert never_learned(kept, "hibari size 1.00 pitch 0.90")
+    assert never_learned("", "af_heart*0.40+am_puck")
+    assert not never_learned("", "af_heart*0.40+am_adam")
+    assert not CHOICES & HELD_OUT
+
+
+def test_a_corpus_for_choices_has_their_voices() -> None:
+    with pytest.raises(WeightsError, match="only kokoro"):
+        next(make_speech("hibari", 1.0, Use.CHOICES))
+    with pytest.raises(WeightsError, match="tests only"):
+        next(make_speech("piper", 1.0))
+    with pytest.raises(WeightsError, match="makes no speech"):
+        next(make_speech("parrot", 1.0))
