@@ -1,5 +1,7 @@
 """Training commands of hearing, in the order in which they are run. Each goes on where it was stopped."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,17 +56,21 @@ def encoder(
     shipped: Shipped = False,
     frozen_layers: Annotated[int, typer.Option(help="Lowest layers that stay as they are; less work.")] = 0,
     batch_s: Annotated[float, typer.Option(help="Seconds of sound in a step.")] = 40.0,
+    pace: Annotated[float, typer.Option(help="Factor on the learning rates.")] = 1.0,
     threads: Threads = 0,
 ) -> None:
     """Teach the encoder the transformer's token space."""
+    from dataclasses import replace
+
     from assistant.paths import RUNS
     from assistant.training.hearing_recipes import ENCODER_RUN, encoder_recipe, read_language
     from assistant.training.runs import Plan, train
     from assistant.training.train_encoder import Pace
 
     set_threads(threads)
-    pace = Pace(steps=steps, frozen_layers=frozen_layers, batch_s=batch_s)
-    train(RUNS / ENCODER_RUN, encoder_recipe(read_language(), pace, shipped), Plan(steps))
+    usual = Pace(steps=steps, frozen_layers=frozen_layers, batch_s=batch_s)
+    chosen = replace(usual, head=pace * usual.head, encoder=pace * usual.encoder)
+    train(RUNS / ENCODER_RUN, encoder_recipe(read_language(), chosen, shipped), Plan(steps))
 
 
 def hear(
@@ -176,23 +182,30 @@ def hearing_weights(
         bool,
         typer.Option("--only-joint", help="Write what joint training learned; all else stays as shipped."),
     ] = False,
+    blend: Annotated[
+        float, typer.Option(help="Write the encoder alone, so far from the shipped one to the run's: 0 to 1.")
+    ] = 0.0,
 ) -> None:
     """Write the weights of the last runs into the project's weights folder."""
+    from functools import partial
+
     from assistant.training.shipped_parts import (
         write_all,
+        write_blend,
         write_codec,
         write_ear,
         write_joint,
         write_turn_head,
     )
 
-    wanted = {
-        write_ear: only_ear,
-        write_joint: only_joint,
-        write_turn_head: only_turns,
-        write_codec: only_codec,
-    }
-    parts = [write for write, chosen in wanted.items() if chosen]
+    wanted: list[tuple[Callable[[], list[Path]], bool]] = [
+        (write_ear, only_ear),
+        (write_joint, only_joint),
+        (write_turn_head, only_turns),
+        (write_codec, only_codec),
+        (partial(write_blend, blend), blend != 0),
+    ]
+    parts = [write for write, chosen in wanted if chosen]
     for path in [path for write in parts or [write_all] for path in write()]:
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
 

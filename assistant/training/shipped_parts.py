@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from assistant.errors import UsageError
 from assistant.model.hearing import Hearing
 from assistant.model.hearing_files import (
     ADAPTER_FILE,
@@ -22,6 +24,7 @@ from assistant.model.manner import MannerConfig
 from assistant.model.turn_head import TurnHead
 from assistant.paths import RUNS, WEIGHTS
 from assistant.training.hearing_recipes import (
+    ENCODER_RUN,
     MANNER_RUN,
     OMNI_RUN,
     Language,
@@ -96,6 +99,25 @@ def write_ear(folder: Path = WEIGHTS) -> list[Path]:
     save_encoder(folder / ENCODER_FILE, hearing.listener)
     save_codes(folder / CODEBOOKS_FILE, hearing, shipped_turn_head())
     return [folder / ENCODER_FILE, folder / CODEBOOKS_FILE, write_manifest(folder, HEARING)]
+
+
+def write_blend(part: float, folder: Path = WEIGHTS) -> list[Path]:
+    """Write the encoder that lies between the shipped one (0) and that of the last run (1).
+
+    A net that went on from another and their mean lie in one valley of the loss; the mean hears voices that
+    neither learned better than both. Source: Wortsman et al. 2022, Robust fine-tuning of zero-shot models.
+    """
+    if not 0 < part <= 1:
+        raise UsageError(f"a blend of {part:g} is not possible: give a number above 0 and at most 1")
+    hearing = shipped_hearing(read_language())
+    for name, module in (("encoder", hearing.listener.encoder), ("reader", hearing.listener.reader)):
+        before = {key: value.clone() for key, value in module.state_dict().items()}
+        load_module(RUNS / ENCODER_RUN, name, module)
+        after = module.state_dict()
+        floats = {key: value for key, value in after.items() if value.is_floating_point()}
+        module.load_state_dict(after | {k: torch.lerp(before[k], v, part) for k, v in floats.items()})
+    save_encoder(folder / ENCODER_FILE, hearing.listener)
+    return [folder / ENCODER_FILE, write_manifest(folder, HEARING)]
 
 
 def write_codec(folder: Path = WEIGHTS) -> list[Path]:

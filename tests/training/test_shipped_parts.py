@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from assistant.errors import UsageError
 from assistant.model.hearing_files import CODEBOOKS_FILE, DECODER_FILE, ENCODER_FILE, save_encoder
-from assistant.model.manner import Manner, MannerConfig
+from assistant.model.manner import MannerConfig
 from assistant.model.turn_head import TurnHead
 from assistant.paths import WEIGHTS
 from assistant.training import hearing_recipes, runs, shipped_parts
@@ -64,14 +65,14 @@ def test_nothing_but_the_codec_is_written(folder: Path) -> None:
     assert changed(folder, DECODER_FILE)
 
 
-class OnlyManner:
-    """A run that made a manner net."""
+class Made:
+    """A run that made these nets."""
 
-    def __init__(self, manner: Manner) -> None:
-        self.manner = manner
+    def __init__(self, **nets: torch.nn.Module) -> None:
+        self.nets = nets
 
     def modules(self) -> dict[str, torch.nn.Module]:
-        return {"manner": self.manner}
+        return self.nets
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {}
@@ -83,7 +84,7 @@ class OnlyManner:
 def test_nothing_but_the_ear_is_written(folder: Path) -> None:
     shipped = shipped_parts.shipped_hearing(read_language())
     torch.nn.init.constant_(shipped.manner.finished.bias, 3.0)
-    runs.train(folder / "runs" / hearing_recipes.MANNER_RUN, OnlyManner(shipped.manner), runs.Plan(1))
+    runs.train(folder / "runs" / hearing_recipes.MANNER_RUN, Made(manner=shipped.manner), runs.Plan(1))
     hearing_recipes.codes_path().parent.mkdir(parents=True)
     torch.nn.init.constant_(shipped.listener.reader.blank_bias, 4.0)
     save_encoder(hearing_recipes.snapshot_path(), shipped.listener)
@@ -94,3 +95,18 @@ def test_nothing_but_the_ear_is_written(folder: Path) -> None:
     assert changed(folder, ENCODER_FILE) == {"reader.blank_bias"}
     assert changed(folder, CODEBOOKS_FILE) == {"codebooks.semantic.along", "manner.finished.bias"}
     assert not changed(folder, DECODER_FILE)
+
+
+def test_a_blend_lies_between_the_shipped_encoder_and_the_last_runs(folder: Path) -> None:
+    listener = shipped_parts.shipped_hearing(read_language()).listener
+    before = listener.encoder.positions.clone()
+    with torch.no_grad():
+        listener.encoder.positions += 1.0
+    nets = Made(encoder=listener.encoder, reader=listener.reader)
+    runs.train(folder / "runs" / hearing_recipes.ENCODER_RUN, nets, runs.Plan(1))
+    shipped_parts.write_blend(0.25, folder)
+    assert changed(folder, ENCODER_FILE) == {"encoder.positions"}
+    made = load_file(folder / ENCODER_FILE)["encoder.positions"]
+    torch.testing.assert_close(made.float(), before + 0.25, atol=2e-3, rtol=0)
+    with pytest.raises(UsageError, match="above 0"):
+        shipped_parts.write_blend(1.5, folder)
