@@ -24,6 +24,7 @@ from audiocodec.conv import ConvStack, ConvState
 from audiocodec.mel import SILENCE
 from audiocodec.numbers import MEL_HOP_LENGTH, N_MELS
 from audiocodec.rest import DELAY_HOPS, RestNet, RestState
+from audiocodec.sharpen import sharpened
 from audiocodec.source import LOWEST_HZ, PulseState, initial_pulse_state, noise, pulses
 
 VOCODER_DELAY = DELAY_HOPS  # mel frames of look-ahead
@@ -32,6 +33,8 @@ BINS = SYNTHESIS_LENGTH // 2 + 1
 PITCH_REFERENCE_HZ = 200.0
 MEL_CENTRE, MEL_SPREAD = -5.0, 3.0  # mean and deviation of log mel in speech, rounded
 MAX_LOG_GAIN = 3.0
+PULSE_SHARPER = (0.27, 16)  # see sharpen.py; over 16 bins (0.8 kHz) the teacher's deviation is 1.27 of ours
+REST_SHARPER = (0.06, 40)  # the same over 40 bins (0.8 kHz)
 
 StateT = TypeVar("StateT")
 
@@ -218,7 +221,15 @@ class SourceFilterVocoder(nn.Module):
         self, mel: Tensor, state: VocoderState, f0_hz: Tensor | None = None
     ) -> tuple[Tensor, VocoderState]:
         """Map mel (B, n, N_MELS) to PCM (B, n * MEL_HOP_LENGTH), later by VOCODER_DELAY hops."""
-        return self.sound(self(mel, state, f0_hz), state)
+        return self.sound(lively(self(mel, state, f0_hz)), state)
+
+
+def lively(shaped: Shaped) -> Shaped:
+    """The same with sharper spectra of pulses and rest; not in training, which compares them as they are."""
+    pulse, hiss = shaped.filters.chunk(2, dim=-1)
+    gain, phase = shaped.rest.chunk(2, dim=-1)
+    filters = torch.cat([sharpened(pulse, *PULSE_SHARPER), hiss], dim=-1)
+    return replace(shaped, filters=filters, rest=torch.cat([sharpened(gain, *REST_SHARPER), phase], dim=-1))
 
 
 def vocode(vocoder: "Vocoder[StateT]", mel: Tensor, f0_hz: Tensor | None = None, seed: int = 0) -> Tensor:
