@@ -156,6 +156,7 @@ def sessions(
 
 def interruptions(
     voices: Annotated[int, typer.Option(help="Times that each phrase is said, by voices put aside.")] = 4,
+    choices: Annotated[bool, typer.Option("--choices", help="By voices on which settings are chosen.")] = False,
     examples: Annotated[bool, typer.Option("--examples", help="Also show what was heard.")] = False,
 ) -> None:
     """Words of agreement and keys while an answer is heard, and words of somebody who wants the floor."""
@@ -166,10 +167,11 @@ def interruptions(
     from assistant.bench.interruptions import outcome
     from assistant.bench.interruptions import voices as spoken_by
     from assistant.model.listening import load_transcriber
-    from assistant.training.voices import HELD_OUT, Kokoro, Phonemes
+    from assistant.training.voices import CHOICES, HELD_OUT, Kokoro, Phonemes
     from assistant.weights import store
 
-    maker = Kokoro(store.path("kokoro"), store.path("kokoro-voices"), Phonemes(), HELD_OUT)
+    names = CHOICES if choices else HELD_OUT
+    maker = Kokoro(store.path("kokoro"), store.path("kokoro-voices"), Phonemes(), names)
     rng, transcriber = np.random.default_rng(4), load_transcriber()
     clips = list(spoken_by(lambda text: maker.speak(text, rng), voices))
     for patient, client in ((True, "holds its loudspeaker"), (False, "cannot hold it")):
