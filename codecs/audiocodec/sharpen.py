@@ -8,6 +8,7 @@ Source: Toda and Tokuda 2007, A Speech Parameter Generation Algorithm Considerin
 one factor for all bins.
 """
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,6 +19,7 @@ def sharpened(gains: Tensor, part: float, reach: int) -> Tensor:
     """
     if not gains.shape[1]:
         return gains
-    around = functional.pad(gains, (reach, reach), mode="replicate")
-    run = functional.avg_pool1d(around, 2 * reach + 1, stride=1)
-    return gains + part * (gains - run)
+    around = functional.pad(gains, (reach + 1, reach, 0, 0), mode="replicate").cumsum(dim=-1)
+    width = 2 * reach + 1
+    run = (around[..., width:] - around[..., :-width]) / width
+    return torch.lerp(gains, run, -part)
