@@ -156,7 +156,9 @@ def sessions(
 
 def interruptions(
     voices: Annotated[int, typer.Option(help="Times that each phrase is said, by voices put aside.")] = 4,
-    choices: Annotated[bool, typer.Option("--choices", help="By voices on which settings are chosen.")] = False,
+    choices: Annotated[
+        bool, typer.Option("--choices", help="By voices on which settings are chosen.")
+    ] = False,
     examples: Annotated[bool, typer.Option("--examples", help="Also show what was heard.")] = False,
 ) -> None:
     """Words of agreement and keys while an answer is heard, and words of somebody who wants the floor."""
