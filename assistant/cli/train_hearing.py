@@ -183,8 +183,9 @@ def hearing_weights(
         typer.Option("--only-joint", help="Write what joint training learned; all else stays as shipped."),
     ] = False,
     blend: Annotated[
-        float, typer.Option(help="Write the encoder alone, so far from the shipped one to the run's: 0 to 1.")
-    ] = 0.0,
+        float | None,
+        typer.Option(help="Write the encoder alone, so far (0 to 1) from the shipped to the run's."),
+    ] = None,
 ) -> None:
     """Write the weights of the last runs into the project's weights folder."""
     from functools import partial
@@ -203,9 +204,10 @@ def hearing_weights(
         (write_joint, only_joint),
         (write_turn_head, only_turns),
         (write_codec, only_codec),
-        (partial(write_blend, blend), blend != 0),
     ]
     parts = [write for write, chosen in wanted if chosen]
+    if blend is not None:
+        parts.append(partial(write_blend, blend))
     for path in [path for write in parts or [write_all] for path in write()]:
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
 

@@ -104,8 +104,9 @@ def write_ear(folder: Path = WEIGHTS) -> list[Path]:
 def write_blend(part: float, folder: Path = WEIGHTS) -> list[Path]:
     """Write the encoder that lies between the shipped one (0) and that of the last run (1).
 
-    A net that went on from another and their mean lie in one valley of the loss; the mean hears voices that
-    neither learned better than both. Source: Wortsman et al. 2022, Robust fine-tuning of zero-shot models.
+    A net that went on from another and their mean lie in one valley of the loss, and the mean often does
+    better than both on what neither learned. Source: Wortsman et al. 2022, Robust fine-tuning of zero-shot
+    models.
     """
     if not 0 < part <= 1:
         raise UsageError(f"a blend of {part:g} is not possible: give a number above 0 and at most 1")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from audiocodec.numbers import MEL_HOP_LENGTH, N_MELS, SAMPLE_RATE
 from audiocodec.source import initial_pulse_state, noise, pulses
-from audiocodec.vocoder import VOCODER_DELAY, SourceFilterVocoder, VocoderConfig, vocode
+from audiocodec.vocoder import VOCODER_DELAY, SourceFilterVocoder, VocoderConfig, lively, vocode
 
 TINY = VocoderConfig(layers=2, channels=16, hidden=16, kernel=5, pitch_layers=1, pitch_channels=8)
 FRAMES = 30
@@ -70,6 +70,20 @@ def test_sessions_do_not_mix(vocoder: SourceFilterVocoder) -> None:
         outputs[stream].append(pcm)
     for got, want in zip(outputs, alone, strict=True):
         torch.testing.assert_close(torch.cat(got, dim=1), want, atol=1e-5, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_what_is_spoken_is_sharper_and_its_noise_and_phases_stay(vocoder: SourceFilterVocoder) -> None:
+    mel, f0 = frames()
+    state = vocoder.initial_state(1)
+    shaped = vocoder(mel, state, f0)
+    sharp = lively(shaped)
+    for made, was in ((sharp.filters, shaped.filters), (sharp.rest, shaped.rest)):
+        (gain, other), (gain_was, other_was) = made.chunk(2, dim=-1), was.chunk(2, dim=-1)
+        assert gain.std(dim=-1).mean() > gain_was.std(dim=-1).mean()
+        torch.testing.assert_close(other, other_was)
+    spoken, _ = vocoder.synthesize(mel, state, f0)
+    torch.testing.assert_close(spoken, vocoder.sound(sharp, state)[0])
 
 
 def test_wrong_shape_is_refused(vocoder: SourceFilterVocoder) -> None:
