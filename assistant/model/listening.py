@@ -34,7 +34,7 @@ from assistant.weights import store
 from assistant.weights.gguf import GGUFFile
 from audiocodec.encoder import EncoderConfig
 from audiocodec.viva import VivaCodec
-from audiocodec.vocoder import VocoderState
+from audiocodec.vocoder import VocoderState, enliven
 
 BACKBONE = ("smollm2-135m-instruct", "model.gguf")
 HEARING, OMNI = "viva-hearing", "viva-omni"  # manifests
@@ -106,4 +106,5 @@ def load_codec(folder: Path | None = None) -> VivaCodec[VocoderState]:
     listener = load_listener(folder / ENCODER_FILE, file.tensor("token_embd.weight").float())
     load_parts(folder / CODEBOOKS_FILE, {"codebooks": listener.codebooks})
     _, vocoder = load_voice()
+    enliven(vocoder)
     return VivaCodec(listener.eval(), load_decoder(folder / DECODER_FILE), vocoder)

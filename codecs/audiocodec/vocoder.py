@@ -221,15 +221,20 @@ class SourceFilterVocoder(nn.Module):
         self, mel: Tensor, state: VocoderState, f0_hz: Tensor | None = None
     ) -> tuple[Tensor, VocoderState]:
         """Map mel (B, n, N_MELS) to PCM (B, n * MEL_HOP_LENGTH), later by VOCODER_DELAY hops."""
-        return self.sound(lively(self(mel, state, f0_hz)), state)
+        return self.sound(self(mel, state, f0_hz), state)
 
 
-def lively(shaped: Shaped) -> Shaped:
-    """The same with sharper spectra of pulses and rest; not in training, which compares them as they are."""
-    pulse, hiss = shaped.filters.chunk(2, dim=-1)
-    gain, phase = shaped.rest.chunk(2, dim=-1)
-    filters = torch.cat([sharpened(pulse, *PULSE_SHARPER), hiss], dim=-1)
-    return replace(shaped, filters=filters, rest=torch.cat([sharpened(gain, *REST_SHARPER), phase], dim=-1))
+@torch.no_grad()
+def enliven(vocoder: SourceFilterVocoder) -> None:
+    """Sharpen the spectra of pulses and rest that a trained vocoder gives, in its place and once.
+
+    Sharpening is linear, so it is done to the last layers and costs nothing afterwards. Not for training,
+    which compares spectra as they are.
+    """
+    for layer, sharper in ((vocoder.leave, PULSE_SHARPER), (vocoder.rest.leave, REST_SHARPER)):
+        gains = layer.out_features // 2  # noise and phases follow them and stay
+        for values in (layer.weight[:gains].t(), layer.bias[None, :gains]):
+            values.copy_(sharpened(values[None].double(), *sharper)[0])
 
 
 def vocode(vocoder: "Vocoder[StateT]", mel: Tensor, f0_hz: Tensor | None = None, seed: int = 0) -> Tensor:

@@ -144,3 +144,14 @@ def test_voice_file_is_checked(tmp_path: Path, voice: Path) -> None:
     cut.write_bytes(voice.read_bytes()[:2_000])
     with pytest.raises(WeightsError, match="damaged"):
         load_voice(cut)
+
+
+@torch.inference_mode()
+def test_a_voice_that_is_to_speak_has_sharper_spectra_than_its_file(voice: Path) -> None:
+    _, plain = load_voice(voice)
+    mel = torch.randn(1, 20, N_MELS, generator=torch.Generator().manual_seed(0)) - 5
+    spread = [
+        vocoder(mel, vocoder.initial_state(1), None).filters.chunk(2, dim=-1)[0].std(dim=-1).mean()
+        for vocoder in (plain, load_speaker(voice).vocoder)
+    ]
+    assert spread[1] > 1.1 * spread[0]

@@ -16,7 +16,7 @@ from assistant.model.speaking.exceptions import packed, unpacked
 from assistant.model.speaking.head import MelHead
 from assistant.model.speaking.speaker import Speaker
 from assistant.paths import WEIGHTS
-from audiocodec.vocoder import SourceFilterVocoder, VocoderConfig
+from audiocodec.vocoder import SourceFilterVocoder, VocoderConfig, enliven
 
 VOICE = WEIGHTS / "viva-voice.safetensors"
 KIND = "viva-voice/3"
@@ -81,11 +81,12 @@ def store_by_columns(net: nn.Module) -> None:
 
 
 def load_speaker(path: Path = VOICE, device: str = "cpu") -> Speaker:
-    """Read a voice, ready to speak; see ``load_voice``.
+    """Read a voice, ready to speak, its spectra sharpened; see ``load_voice``.
 
     On the CPU its linear layers become int8: a word's few dozen rows take less time than reading weights.
     """
     head, vocoder = load_voice(path)
+    enliven(vocoder)
     if device != "cpu" or quicken(head, vocoder) is None:
         for net in (head, vocoder):
             store_by_columns(net)
