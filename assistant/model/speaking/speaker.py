@@ -76,6 +76,7 @@ class SentenceState:
     frames: FrameState
     before: tuple[int, ...]  # units of the last word
     owed: float  # frames by which the sound is behind the exact durations
+    f0_hz: Tensor  # (1, 1) pitch of the last frame, 0 where unvoiced or where there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,8 @@ class Speaker:
 
     def _new_sentence(self) -> SentenceState:
         width = self.head.config.width
-        return SentenceState(torch.zeros(1, 1, width), self.head.frames.initial_state(1), (), 0.0)
+        frames = self.head.frames.initial_state(1)
+        return SentenceState(torch.zeros(1, 1, width), frames, (), 0.0, torch.zeros(1, 1))
 
     def _frames(
         self,
@@ -263,4 +265,17 @@ class Speaker:
         f0 = torch.where((heard[..., 1] > 0) & (f0 > LOWEST_HZ), f0, 0)
         energy = stretch(prosody.energy, spans)[None]
         mel, mel_state = self.head.frames.paint(features, f0, energy, style, sentence.frames.mel)
-        return mel, f0, SentenceState(hidden, FrameState(pitch_state, mel_state), tuple(own), owed)
+        frames = FrameState(pitch_state, mel_state)
+        return mel, steadied(f0, sentence.f0_hz), SentenceState(hidden, frames, tuple(own), owed, f0[:, -1:])
+
+
+def steadied(f0_hz: Tensor, before: Tensor) -> Tensor:
+    """Each voiced frame's mean with its voiced neighbours, for pitch (B, T) after ``before`` (B, 1).
+
+    From frame to frame a voice changes direction less than the head does, which gives each frame by itself.
+    What follows the last frame is not known yet and counts for nothing.
+    """
+    known = torch.cat([before, f0_hz, torch.zeros_like(before)], dim=1)
+    voiced = (known > 0).to(known.dtype)
+    pitch, count = ((part.unfold(1, 3, 1)).sum(-1) for part in (known, voiced))
+    return torch.where(f0_hz > 0, pitch / count.clamp_min(1), 0)

@@ -10,7 +10,7 @@ from torch import Tensor
 from assistant.errors import ConfigError
 from assistant.model.speaking.config import MelHeadConfig
 from assistant.model.speaking.head import MelHead
-from assistant.model.speaking.speaker import LONGEST_UNIT_FRAMES, Piece, Speaker, SpeakerState
+from assistant.model.speaking.speaker import LONGEST_UNIT_FRAMES, Piece, Speaker, SpeakerState, steadied
 from audiocodec.numbers import MEL_HOP_LENGTH, N_MELS
 from audiocodec.vocoder import SourceFilterVocoder, VocoderConfig
 
@@ -160,3 +160,11 @@ def test_unknown_style_lists_the_known(speaker: Speaker) -> None:
 def test_hidden_of_another_model_is_refused(speaker: Speaker) -> None:
     with pytest.raises(ValueError, match="must be"):
         speaker.push(speaker.initial_state(), "Hi", torch.zeros(5))
+
+
+def test_pitch_is_steadied_by_its_voiced_neighbours_alone() -> None:
+    before = torch.tensor([[190.0]])
+    pitch = torch.tensor([[220.0, 190.0, 0.0, 0.0, 150.0, 180.0, 150.0]])
+    wanted = torch.tensor([[200.0, 205.0, 0.0, 0.0, 165.0, 160.0, 165.0]])
+    torch.testing.assert_close(steadied(pitch, before), wanted)
+    torch.testing.assert_close(steadied(pitch[:, 4:], torch.zeros(1, 1)), wanted[:, 4:])
