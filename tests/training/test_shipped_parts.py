@@ -13,7 +13,7 @@ from assistant.model.manner import MannerConfig
 from assistant.model.turn_head import TurnHead
 from assistant.paths import WEIGHTS
 from assistant.training import hearing_recipes, runs, shipped_parts
-from assistant.training.hearing_recipes import read_language
+from assistant.training.hearing_recipes import Language, read_language
 from assistant.training.local_manifests import HEARING
 from assistant.training.train_codec import CodecRecipe
 from assistant.training.train_turns import Streams, TurnRecipe
@@ -22,9 +22,16 @@ from audiocodec.viva import DecoderConfig, MelDecoder
 pytestmark = pytest.mark.weights
 
 
+@pytest.fixture(scope="module")
+def language() -> Language:
+    """The transformer's words, which take seconds to read: once for all tests."""
+    return read_language()
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: Language) -> Path:
     """Hearing as it is shipped, and runs that are not the project's."""
+    monkeypatch.setattr(shipped_parts, "read_language", lambda: language)
     for module in (shipped_parts, hearing_recipes):
         monkeypatch.setattr(module, "RUNS", tmp_path / "runs")
     for name in HEARING.files:
@@ -51,8 +58,8 @@ def test_nothing_but_the_turn_head_is_written(folder: Path) -> None:
     assert (folder / f"{HEARING.name}.toml").exists()
 
 
-def test_nothing_but_the_codec_is_written(folder: Path) -> None:
-    listener = shipped_parts.shipped_hearing(read_language()).listener
+def test_nothing_but_the_codec_is_written(folder: Path, language: Language) -> None:
+    listener = shipped_parts.shipped_hearing(language).listener
     noise = np.random.default_rng(1).integers(-9_000, 9_000, 3 * 24_000).astype(np.int16)
     recipe = CodecRecipe(MelDecoder(DecoderConfig()), listener, [[noise]], steps=1)
     runs.train(folder / "runs" / hearing_recipes.CODEC_RUN, recipe, runs.Plan(1))
@@ -81,8 +88,8 @@ class Made:
         return {}
 
 
-def test_nothing_but_the_ear_is_written(folder: Path) -> None:
-    shipped = shipped_parts.shipped_hearing(read_language())
+def test_nothing_but_the_ear_is_written(folder: Path, language: Language) -> None:
+    shipped = shipped_parts.shipped_hearing(language)
     torch.nn.init.constant_(shipped.manner.finished.bias, 3.0)
     runs.train(folder / "runs" / hearing_recipes.MANNER_RUN, Made(manner=shipped.manner), runs.Plan(1))
     hearing_recipes.codes_path().parent.mkdir(parents=True)
@@ -97,8 +104,8 @@ def test_nothing_but_the_ear_is_written(folder: Path) -> None:
     assert not changed(folder, DECODER_FILE)
 
 
-def test_a_blend_lies_between_the_shipped_encoder_and_the_last_runs(folder: Path) -> None:
-    listener = shipped_parts.shipped_hearing(read_language()).listener
+def test_a_blend_lies_between_the_shipped_encoder_and_the_last_runs(folder: Path, language: Language) -> None:
+    listener = shipped_parts.shipped_hearing(language).listener
     before = listener.encoder.positions.clone()
     with torch.no_grad():
         listener.encoder.positions += 1.0
