@@ -277,5 +277,5 @@ def steadied(f0_hz: Tensor, before: Tensor) -> Tensor:
     """
     known = torch.cat([before, f0_hz, torch.zeros_like(before)], dim=1)
     voiced = (known > 0).to(known.dtype)
-    pitch, count = ((part.unfold(1, 3, 1)).sum(-1) for part in (known, voiced))
+    pitch, count = (part.unfold(1, 3, 1).sum(-1) for part in (known, voiced))
     return torch.where(f0_hz > 0, pitch / count.clamp_min(1), 0)
