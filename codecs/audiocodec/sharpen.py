@@ -17,8 +17,6 @@ def sharpened(gains: Tensor, part: float, reach: int) -> Tensor:
     """Move log gains (B, T, bins) away from their mean over ``reach`` bins on either side, by ``part`` of the
     distance.
     """
-    if not gains.shape[1]:
-        return gains
     around = functional.pad(gains, (reach + 1, reach, 0, 0), mode="replicate").cumsum(dim=-1)
     width = 2 * reach + 1
     run = (around[..., width:] - around[..., :-width]) / width

@@ -272,8 +272,8 @@ class Speaker:
 def steadied(f0_hz: Tensor, before: Tensor) -> Tensor:
     """Each voiced frame's mean with its voiced neighbours, for pitch (B, T) after ``before`` (B, 1).
 
-    From frame to frame a voice changes direction less than the head does, which gives each frame by itself.
-    What follows the last frame is not known yet and counts for nothing.
+    The head gives each frame by itself, and at most frames its pitch bends more than the teacher's. What
+    follows the last frame is not known yet and counts for nothing.
     """
     known = torch.cat([before, f0_hz, torch.zeros_like(before)], dim=1)
     voiced = (known > 0).to(known.dtype)
