@@ -9,6 +9,7 @@ import typer
 Steps = Annotated[int, typer.Option(help="Steps of the whole run.")]
 Threads = Annotated[int, typer.Option(help="Processor threads; 0 leaves the choice to PyTorch.")]
 Shipped = Annotated[bool, typer.Option("--shipped", help="Begin where the shipped weights ended.")]
+Pace = Annotated[float, typer.Option(help="Factor on the learning rates, under 1 where trained nets go on.")]
 
 
 def add(group: typer.Typer) -> None:
@@ -56,7 +57,7 @@ def encoder(
     shipped: Shipped = False,
     frozen_layers: Annotated[int, typer.Option(help="Lowest layers that stay as they are; less work.")] = 0,
     batch_s: Annotated[float, typer.Option(help="Seconds of sound in a step.")] = 40.0,
-    pace: Annotated[float, typer.Option(help="Factor on the learning rates.")] = 1.0,
+    pace: Pace = 1.0,
     threads: Threads = 0,
 ) -> None:
     """Teach the encoder the transformer's token space."""
@@ -65,10 +66,10 @@ def encoder(
     from assistant.paths import RUNS
     from assistant.training.hearing_recipes import ENCODER_RUN, encoder_recipe, read_language
     from assistant.training.runs import Plan, train
-    from assistant.training.train_encoder import Pace
+    from assistant.training.train_encoder import Pace as Rates
 
     set_threads(threads)
-    usual = Pace(steps=steps, frozen_layers=frozen_layers, batch_s=batch_s)
+    usual = Rates(steps=steps, frozen_layers=frozen_layers, batch_s=batch_s)
     chosen = replace(usual, head=pace * usual.head, encoder=pace * usual.encoder)
     train(RUNS / ENCODER_RUN, encoder_recipe(read_language(), chosen, shipped), Plan(steps))
 
@@ -136,17 +137,22 @@ def codec(steps: Steps = 1_000, shipped: Shipped = False, threads: Threads = 0) 
 def omni(
     steps: Steps = 900,
     imagine: Annotated[bool, typer.Option("--imagine", help="Begin without any heard speech.")] = False,
+    pace: Pace = 1.0,
     shipped: Shipped = False,
     threads: Threads = 0,
 ) -> None:
     """Tune the transformer on what is heard and what is typed together."""
+    from dataclasses import replace
+
     from assistant.paths import RUNS
     from assistant.training.hearing_recipes import OMNI_RUN, omni_recipe, read_language
     from assistant.training.runs import Plan, train
     from assistant.training.train_omni import OmniPace
 
     set_threads(threads)
-    recipe = omni_recipe(read_language(), OmniPace(steps=steps), imagine, shipped)
+    usual = OmniPace(steps=steps)
+    rates = replace(usual, rate=pace * usual.rate)
+    recipe = omni_recipe(read_language(), rates, imagine, shipped)
     train(RUNS / OMNI_RUN, recipe, Plan(steps))
 
 

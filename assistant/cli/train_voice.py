@@ -9,6 +9,7 @@ Steps = Annotated[int, typer.Option(help="Steps of the whole run, those already 
 Run = Annotated[str, typer.Option(help="Name of the run, its folder in runs/.")]
 Threads = Annotated[int, typer.Option(help="Processor threads.")]
 Shipped = Annotated[bool, typer.Option("--shipped", help="Begin with the shipped voice.")]
+Pace = Annotated[float, typer.Option(help="Factor on the learning rates, under 1 where trained nets go on.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 
@@ -67,14 +68,21 @@ def mel_head(
 def finish(
     steps: Steps = 3_000,
     critics_from: Annotated[int | None, typer.Option(help="Step at which critics join, if any.")] = None,
+    pace: Pace = 1.0,
     run: Run = "finish",
     shipped: Shipped = False,
     threads: Threads = 1,
 ) -> None:
     """Train the mel head's frames and the vocoder together, the last part of the voice."""
-    from assistant.training import voice_recipes
+    from dataclasses import replace
 
-    voice_recipes.train_finish(run, steps, critics_from, shipped, voice_recipes.Machine(threads))
+    from assistant.training import voice_recipes
+    from assistant.training.train_finish import FinishPlan
+
+    plan = FinishPlan(steps=steps, critics_from=critics_from)
+    voice_recipes.train_finish(
+        run, replace(plan, rate=pace * plan.rate), shipped, voice_recipes.Machine(threads)
+    )
 
 
 def voice_weights(

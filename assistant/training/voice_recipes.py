@@ -160,14 +160,13 @@ def first_voice(shipped: bool) -> tuple[MelHead, SourceFilterVocoder]:
     return head, vocoder
 
 
-def train_finish(run: str, steps: int, critics_from: int | None, shipped: bool, machine: Machine) -> None:
+def train_finish(run: str, plan: FinishPlan, shipped: bool, machine: Machine) -> None:
     """Go on with a run of the finish."""
     machine.use()
     head, vocoder = first_voice(shipped)
     frames = lead(head, read_corpus(corpus("finish")))
-    plan = FinishPlan(steps=steps, critics_from=critics_from)
     recipe = FinishRecipe(head, vocoder, frames, Clips(corpus("vocoder")), plan)
-    runs.train(RUNS / run, recipe, runs.Plan(steps))
+    runs.train(RUNS / run, recipe, runs.Plan(plan.steps))
 
 
 def made_exceptions(pronouncer: Pronouncer) -> dict[str, tuple[int, ...]]:
