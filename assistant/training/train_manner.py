@@ -9,8 +9,11 @@ from torch import Tensor, nn
 from assistant.model.manner import TRAITS, Manner
 from assistant.training.features import FeatureSet, HeardUtterance
 from audiocodec.listener import Listener, RawFrames
+from audiocodec.prosody import STEPS_PER_FRAME
 
 BATCH = 48
+DROPPED = 0.3  # of what the semantic codes stand for
+MOVED_PART, MOVED = 0.5, 0.25  # of the utterances: moved in pitch and loudness by so much (octaves, decades)
 FIRST_JUDGED = -1  # frame behind the voice from which an end is judged; the encoder has heard more by then
 
 
@@ -36,7 +39,8 @@ class MannerRecipe:
         chosen = [self.features.records[int(i)] for i in rng.integers(len(self.features.records), size=BATCH)]
         for group in self.optimizer.param_groups:
             group["lr"] = 2e-3 * min(1.0, (number + 1) / 50) * max(0.03, 1 - number / self.steps)
-        losses = manner_losses(self.manner, self.features, self.blanks, chosen)
+        moves = np.where(rng.random(BATCH) < MOVED_PART, rng.normal(0, MOVED, (2, BATCH)), 0.0)
+        losses = manner_losses(self.manner, self.features, self.blanks, chosen, torch.from_numpy(moves))
         total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
@@ -45,11 +49,27 @@ class MannerRecipe:
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
 
+def moved(prosody: Tensor, moves: Tensor) -> Tensor:
+    """Prosody (B, T, PROSODY_WIDTH) as a higher or lower, louder or softer voice would have it.
+
+    ``moves`` (2, B): octaves and decades; what is unvoiced stays so.
+    """
+    octaves, voicing, level = torch.split(prosody, STEPS_PER_FRAME, dim=-1)
+    by_octaves, by_level = moves.to(prosody.dtype)[..., None, None]
+    octaves = torch.where(octaves != 0, octaves + by_octaves, octaves)
+    return torch.cat([octaves, voicing, level + by_level], dim=-1)
+
+
 def manner_losses(
-    manner: Manner, features: FeatureSet, blanks: Tensor, chosen: list[HeardUtterance]
+    manner: Manner,
+    features: FeatureSet,
+    blanks: Tensor,
+    chosen: list[HeardUtterance],
+    moves: Tensor,
 ) -> dict[str, Tensor]:
     """Losses of a batch: the end of turn at each silent frame behind the voice, speech at each, traits at the
-    last.
+    last. Some voices are ``moved`` (0 for the others), so that ends are not told by how high a voice is; how
+    high and how loud it is, is not learned from these.
     """
     length = max(record.frames for record in chosen)
     pad = nn.functional.pad
@@ -59,6 +79,7 @@ def manner_losses(
     )
     prosody = torch.stack([pad(features.prosody[r], (0, 0, 0, length - r.stop + r.start)) for r in rows])
     blank = torch.stack([pad(blanks[r], (0, length - r.stop + r.start)) for r in rows])
+    semantic, prosody = nn.functional.dropout(semantic, DROPPED), moved(prosody, moves)
     output, _ = manner(semantic, prosody, blank, manner.initial_state(len(chosen)))
     frame = torch.arange(length)[None]
     start, end, frames = (
@@ -73,9 +94,10 @@ def manner_losses(
         "speech": binary(output.speech[real], speech[real].float()),
         "finished": binary(output.finished[judged], finished[judged]),
     }
-    last = (frames - 1).squeeze(1)
+    last, still = (frames - 1).squeeze(1), (moves == 0).all(dim=0).tolist()
     for name, kinds in TRAITS.items():
-        known = [index for index, record in enumerate(chosen) if name in record.traits]
+        usable = still if name in {"pitch", "loudness"} else [True] * len(chosen)
+        known = [index for index, record in enumerate(chosen) if usable[index] and name in record.traits]
         if known:
             logits = output.traits[name][known, last[known]]
             target = torch.tensor([kinds.index(chosen[index].traits[name]) for index in known])

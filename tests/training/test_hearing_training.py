@@ -16,7 +16,7 @@ from assistant.training.speech_batches import Sound, SpeechBatches, other_throat
 from assistant.training.speech_data import CorpusAudio, make_corpus, plain, read_corpus, trimmed
 from assistant.training.texts import Line
 from assistant.training.train_encoder import EncoderRecipe, Pace, ctc, rows_to_keep
-from assistant.training.train_manner import MannerRecipe, through_codebooks
+from assistant.training.train_manner import MannerRecipe, moved, through_codebooks
 from assistant.training.voices import Spoken, repaired_wav, whispered, word_ends
 from assistant.training.whisper_start import start_from
 from assistant.training.word_errors import edits, greedy
@@ -305,3 +305,11 @@ def test_another_throat_moves_resonances(factor: float) -> None:
     assert float(peak) == pytest.approx(resonance_hz * factor, rel=0.03)
     if factor == 1:
         torch.testing.assert_close(moved, power, atol=1e-4, rtol=1e-4)
+
+
+def test_another_voice_is_higher_and_louder_where_it_is_voiced() -> None:
+    octaves, voicing = torch.tensor([0.5, 0.0, -0.5, 0.0]), torch.tensor([0.9, 0.1, 0.8, 0.2])
+    prosody = torch.cat([octaves, voicing, torch.tensor([1.0, -3.0, 0.0, 0.0])]).expand(2, 3, -1)
+    higher, same = moved(prosody, torch.tensor([[0.25, 0.0], [-0.5, 0.0]], dtype=torch.float64))
+    assert torch.equal(same, prosody[1])
+    assert higher[0].tolist() == pytest.approx([0.75, 0, -0.25, 0, 0.9, 0.1, 0.8, 0.2, 0.5, -3.5, -0.5, -0.5])
