@@ -114,11 +114,11 @@ class FakeOmni:
         return [self._heard(conversation, end // 2) for end in ends]
 
     def _heard(self, conversation: FakeConversation, position: int) -> Heard:
-        finished = 0.0 if conversation.loud or self.patient else 0.9
+        finished = 0.0 if conversation.loud or self.patient else 1.0
         return Heard(position, finished, float(conversation.loud))
 
-    def overhear(self, pcm: bytes) -> str:
-        return "wait"
+    def overhear(self, pcm: bytes) -> float:
+        return 0.1
 
     def end_audio(self, conversation: FakeConversation, item: str) -> list[Heard]:
         samples = conversation.heard_bytes.get(item, 0) // 2

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from assistant.model.transcribe import Transcriber
+from assistant.model.hearing import Hearing
 from assistant.session.clock import FRAME_BYTES, to_ms
 from assistant.session.listening import Ear, Room, Signal
 from assistant.session.turn import TurnPolicy, TurnTaker
@@ -29,7 +29,7 @@ class Outcome:
     """What a sound led to; milliseconds since it began."""
 
     said: str
-    words: str  # what was heard of it, where that was asked
+    agreement: float | None  # how likely it only agrees, where that was asked
     held_ms: int | None  # the loudspeaker was held
     stopped_ms: int | None  # it was an interruption
 
@@ -54,25 +54,24 @@ def _bare(audio: Audio) -> Audio:
     return np.asarray(audio[there[0] : there[-1] + 1] * (LEVEL / peak), np.float32)
 
 
-def outcome(said: str, audio: Audio, transcriber: Transcriber, patient: bool) -> Outcome:
+def outcome(said: str, audio: Audio, hearing: Hearing, patient: bool) -> Outcome:
     """Play a sound to the ear of a session while an answer is heard.
 
     ``patient``: the client can hold its loudspeaker.
     """
     ear = Ear(WebRtcVoice(), TurnTaker(TurnPolicy()), Room(lambda: True, lambda: b""))
     ear.barge_in.patient = patient
-    words, held_ms = "", None
+    agreement, held_ms = None, None
     for signal in _signals(ear, audio):
         since_ms = to_ms(ear.now) - round(1_000 * BEFORE_S)
         if signal is Signal.PAUSE and held_ms is None:
             held_ms = since_ms
         if signal is Signal.ASK:
-            codes = transcriber.hearing.hear_alone(torch.from_numpy(samples(ear.burst())))
-            words = transcriber.write_down(codes).strip()
-            signal = ear.overheard(words) or signal
+            agreement = hearing.only_agrees(hearing.hear_alone(torch.from_numpy(samples(ear.burst()))))
+            signal = ear.overheard(agreement) or signal
         if signal is Signal.INTERRUPT:
-            return Outcome(said, words, held_ms, since_ms)
-    return Outcome(said, words, held_ms, None)
+            return Outcome(said, agreement, held_ms, since_ms)
+    return Outcome(said, agreement, held_ms, None)
 
 
 def _signals(ear: Ear, audio: Audio) -> Iterator[Signal]:

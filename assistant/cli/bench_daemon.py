@@ -159,7 +159,9 @@ def interruptions(
     choices: Annotated[
         bool, typer.Option("--choices", help="By voices on which settings are chosen.")
     ] = False,
-    examples: Annotated[bool, typer.Option("--examples", help="Also show what was heard.")] = False,
+    examples: Annotated[
+        bool, typer.Option("--examples", help="Also show each with how likely it agrees.")
+    ] = False,
 ) -> None:
     """Words of agreement and keys while an answer is heard, and words of somebody who wants the floor."""
     import numpy as np
@@ -174,12 +176,12 @@ def interruptions(
 
     names = CHOICES if choices else HELD_OUT
     maker = Kokoro(store.path("kokoro"), store.path("kokoro-voices"), Phonemes(), names)
-    rng, transcriber = np.random.default_rng(4), load_transcriber()
+    rng, hearing = np.random.default_rng(4), load_transcriber().hearing
     clips = list(spoken_by(lambda text: maker.speak(text, rng), voices))
     for patient, client in ((True, "holds its loudspeaker"), (False, "cannot hold it")):
         console = Console(stderr=True)
         found = [
-            (kind, outcome(said, sound, transcriber, patient))
+            (kind, outcome(said, sound, hearing, patient))
             for kind, said, sound in track(clips, client, console=console)
         ]
         for kind in dict.fromkeys(kind for kind, _ in found):
@@ -190,4 +192,5 @@ def interruptions(
             after = f", silent after {np.median(silent):.0f} ms" if silent else ""
             print(f"client {client}: {len(stopped)} of {len(these)} who {kind} stop the answer{after}")
             for one in these if examples and patient else ():
-                print(f"    {one.said} | {one.words} | {'stops' if one.stopped_ms else 'goes on'}")
+                judged = "not asked" if one.agreement is None else f"{one.agreement:.2f}"
+                print(f"    {one.said} | {judged} | {'stops' if one.stopped_ms else 'goes on'}")

@@ -23,6 +23,7 @@ def add(group: typer.Typer) -> None:
     group.command()(codec)
     group.command()(omni)
     group.command()(turns)
+    group.command()(agreement)
     group.command("hearing-weights")(hearing_weights)
 
 
@@ -32,15 +33,18 @@ def speech_data(
     held_out: Annotated[bool, typer.Option("--held-out", help="The voices and sentences for tests.")] = False,
     wide: Annotated[bool, typer.Option("--wide", help="Sentences with many words.")] = False,
     choices: Annotated[bool, typer.Option("--choices", help="Voices and sentences for settings.")] = False,
+    bursts: Annotated[
+        bool, typer.Option("--bursts", help="Short words said while the assistant talks.")
+    ] = False,
 ) -> None:
     """Make many-speaker speech with known words, timing and manner, outside the repository."""
     from assistant.errors import UsageError
     from assistant.training.hearing_recipes import Use, make_speech
 
-    asked = {Use.TESTS: held_out, Use.WIDE: wide, Use.CHOICES: choices}
+    asked = {Use.TESTS: held_out, Use.WIDE: wide, Use.CHOICES: choices, Use.BURSTS: bursts}
     uses = [use for use, wanted in asked.items() if wanted]
     if len(uses) > 1:
-        raise UsageError("a corpus has one use: give one of --held-out, --wide and --choices")
+        raise UsageError("a corpus has one use: give one of --held-out, --wide, --choices and --bursts")
     for made in make_speech(maker, hours, uses[0] if uses else Use.TRAINING):
         print(f"{made:.2f} of {hours:.2f} hours", flush=True)
 
@@ -172,9 +176,25 @@ def turns(
     train(RUNS / TURNS_RUN, turn_recipe(read_language(), steps, imagined), Plan(steps))
 
 
+def agreement(steps: Steps = 800, threads: Threads = 0) -> None:
+    """Train the judge of short sounds while the assistant talks, on the shipped ear."""
+    from assistant.paths import RUNS
+    from assistant.training.hearing_recipes import read_language
+    from assistant.training.runs import Plan, train
+    from assistant.training.shipped_parts import AGREEMENT_RUN
+    from assistant.training.turn_recipes import agreement_recipe
+
+    set_threads(threads)
+    train(RUNS / AGREEMENT_RUN, agreement_recipe(read_language(), steps), Plan(steps))
+
+
 def hearing_weights(
     only_turns: Annotated[
         bool, typer.Option("--only-turns", help="Write the turn head alone; all else stays as shipped.")
+    ] = False,
+    only_agreement: Annotated[
+        bool,
+        typer.Option("--only-agreement", help="Write the judge of bursts; all else stays as shipped."),
     ] = False,
     only_codec: Annotated[
         bool,
@@ -197,6 +217,7 @@ def hearing_weights(
     from functools import partial
 
     from assistant.training.shipped_parts import (
+        write_agreement,
         write_all,
         write_blend,
         write_codec,
@@ -209,6 +230,7 @@ def hearing_weights(
         (write_ear, only_ear),
         (write_joint, only_joint),
         (write_turn_head, only_turns),
+        (write_agreement, only_agreement),
         (write_codec, only_codec),
     ]
     parts = [write for write, chosen in wanted if chosen]

@@ -139,8 +139,8 @@ class OmniModel(Protocol[C]):
         """
         ...
 
-    def overhear(self, pcm: bytes) -> str:
-        """Write down a sound of a second or less by itself; nothing where no words are heard."""
+    def overhear(self, pcm: bytes) -> float:
+        """Tell how likely (0 to 1) whoever made a sound of a second or less does not want the floor."""
         ...
 
     def close(self, conversation: C) -> None:

@@ -326,9 +326,10 @@ class Omni:
         if codes:
             yield from self.write_down(torch.cat(codes))
 
-    def overhear(self, pcm: bytes) -> str:
+    def overhear(self, pcm: bytes) -> float:
         """See ``OmniModel.overhear``."""
-        return "".join(self.write_down(self._hearing().hear_alone(pcm_floats(pcm)))).strip()
+        hearing = self._hearing()
+        return hearing.only_agrees(hearing.hear_alone(pcm_floats(pcm)))
 
     def write_down(self, codes: Tensor) -> Iterator[str]:
         """Write down what codes (frames, K) say, piece by piece."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from assistant.model.agreement import Agreement
 from assistant.model.manner import TRAITS, Manner, MannerConfig, MannerOutput
 from audiocodec.listener import SPEC, Frames, Listener, ListenerState
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
@@ -75,6 +76,7 @@ class Hearing(nn.Module):
         """
         super().__init__()
         self.listener, self.manner = listener, Manner(config)
+        self.agreement = Agreement(config.model_width)
         self.say_how = nn.Linear(PROSODY_WIDTH, config.model_width)
         self.sum_up = nn.Linear(config.hidden, config.model_width)
         nn.init.zeros_(self.say_how.weight)
@@ -153,6 +155,15 @@ class Hearing(nn.Module):
         block, state = self.step(self.initial_state(), pcm)
         last, _ = self.flush(state)
         return torch.cat([block.codes, last.codes])
+
+    @torch.inference_mode()
+    def only_agrees(self, codes: Tensor) -> float:
+        """P(who made this burst only shows that they listen), of its codes (frames, K); 1 for no sound."""
+        if not len(codes):
+            return 1.0
+        heard, blank = self.listener.decode(codes[None]), self.listener.read(codes[None]).blank
+        logits = self.agreement(heard.semantic, heard.prosody, blank, torch.tensor([len(codes)]))
+        return float(logits.sigmoid())
 
     def impression(self, state: HearingState) -> Impression:
         """How the utterance so far sounded."""

@@ -20,7 +20,7 @@ from audiocodec.reader import TokenReader
 from audiocodec.viva import DecoderConfig, MelDecoder
 
 ENCODER_FILE = "viva-hearing.safetensors"  # encoder and reader
-CODEBOOKS_FILE = "viva-hearing-codes.safetensors"  # codebooks, manner, projections, turn head
+CODEBOOKS_FILE = "viva-hearing-codes.safetensors"  # codebooks, manner, agreement, projections, turn head
 ADAPTER_FILE = "viva-omni.safetensors"  # what joint training changed in the transformer
 DECODER_FILE = "viva-codec-decoder.safetensors"  # codes to mel, for listening to what the model hears
 HALF = torch.float16
@@ -32,15 +32,20 @@ def save_encoder(path: Path, listener: Listener) -> None:
     _save(path, parts, {"encoder": json.dumps(listener.encoder.config.to_dict())})
 
 
-def save_codes(path: Path, hearing: Hearing, turn_head: TurnHead) -> None:
-    """Write what comes behind the encoder: codebooks, manner, projections and the turn head."""
-    parts = {
+def parts_behind(hearing: Hearing) -> dict[str, nn.Module]:
+    """What of hearing comes behind the encoder, by the names in the file."""
+    return {
         "codebooks": hearing.listener.codebooks,
         "manner": hearing.manner,
+        "agreement": hearing.agreement,
         "say_how": hearing.say_how,
         "sum_up": hearing.sum_up,
-        "turn_head": turn_head,
     }
+
+
+def save_codes(path: Path, hearing: Hearing, turn_head: TurnHead) -> None:
+    """Write what comes behind the encoder, and the turn head."""
+    parts = parts_behind(hearing) | {"turn_head": turn_head}
     _save(path, parts, {"manner": json.dumps(asdict(hearing.manner.config))})
 
 
@@ -108,14 +113,7 @@ def load_hearing(folder: Path, embedding: Tensor) -> tuple[Hearing, TurnHead]:
     try:
         hearing = Hearing(listener, embedding, MannerConfig(**json.loads(metadata["manner"])))
         turn_head = TurnHead(embedding.shape[1])
-        parts = {
-            "codebooks": listener.codebooks,
-            "manner": hearing.manner,
-            "say_how": hearing.say_how,
-            "sum_up": hearing.sum_up,
-            "turn_head": turn_head,
-        }
-        _fill(parts, tensors)
+        _fill(parts_behind(hearing) | {"turn_head": turn_head}, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{folder / CODEBOOKS_FILE} does not fit: {error}") from error
     return hearing.eval(), turn_head.eval()

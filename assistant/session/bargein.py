@@ -2,10 +2,9 @@
 
 A person who takes the floor is voiced and bright for a while. An "mhm" is voiced but dull (the lips are
 closed), a cough or the keyboard is bright but not voiced, and each is short. An "uh-huh" or an "okay" is like
-any other word until the words are known: where the loudspeaker can be held meanwhile, they are asked for.
+any other word until the burst is over: where the loudspeaker can be held meanwhile, the model is asked.
 """
 
-import re
 from collections import deque
 from enum import Enum, auto
 
@@ -20,11 +19,8 @@ LONG_BURST = 50  # 1 s: nobody agrees for so long
 PERIODIC = 0.55  # above: voiced
 BRIGHT_DB = -16.0  # above: the mouth is open
 SETTLED_MS = 200  # so much silence ends a burst
-ANSWER_WITHIN_MS = 1_500  # of silence: later words of a burst are not waited for
-AGREEING = re.compile(  # all that a listener says who does not want the floor
-    r"\W*((mm|mhm|hmm?|uh|um|huh|aha?|oh|yeah|yep|yes|okay|ok|right|sure|wow"
-    r"|cool|nice|great|good|really|i see|(ha)+)\b\W*)*"
-)
+ANSWER_WITHIN_MS = 1_500  # of silence: a later judgement of a burst is not waited for
+AGREES = 0.5  # of P(who spoke only shows that they listen): above, the answer goes on
 
 
 class Verdict(Enum):
@@ -32,20 +28,15 @@ class Verdict(Enum):
 
     PAUSE = auto()
     RESUME = auto()
-    ASK = auto()  # what was said in the burst? Tell ``answered``
+    ASK = auto()  # does the burst only agree? Tell ``answered``
     INTERRUPT = auto()
-
-
-def agrees(words: str) -> bool:
-    """Tell whether somebody who says this only shows that they listen."""
-    return AGREEING.fullmatch(words.lower()) is not None
 
 
 class BargeIn:
     """Follows the bursts of sound during one answer."""
 
     def __init__(self, patient: bool = False) -> None:
-        """``patient``: the loudspeaker can be held, so that the words of a short burst can be waited for."""
+        """``patient``: the loudspeaker can be held, so that a short burst can be judged whole."""
         self.patient = patient
         self.paused = False
         self.onset_ms = 0  # how long ago the burst began, valid at ASK and INTERRUPT

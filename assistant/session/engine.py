@@ -275,10 +275,10 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class Overheard:
-    """What ``Overhear`` asked for; empty where no words were heard."""
+    """What ``Overhear`` asked for: how likely (0 to 1) the sound only shows that somebody listens."""
 
     session: str
-    words: str
+    agreement: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from assistant.session.bargein import BargeIn, Verdict, agrees
+from assistant.session.bargein import AGREES, BargeIn, Verdict
 from assistant.session.clock import BYTES_PER_SAMPLE, FRAME_BYTES, FRAME_SAMPLES, to_samples
 from assistant.session.echo import is_echo
 from assistant.session.turn import Decision, TurnTaker
@@ -14,7 +14,7 @@ KEEP_SAMPLES = to_samples(
     1_500
 )  # kept before now while nobody speaks: padding, and the echo guard's material
 KIND_BYTES = 2 * FRAME_BYTES
-BEFORE_BURST_MS = 100  # of a sound whose words are asked for
+BEFORE_BURST_MS = 100  # of a sound that is asked about
 ECHO_BYTES = 12 * FRAME_BYTES
 
 
@@ -90,9 +90,9 @@ class Ear:
         start = self.now - to_samples(self.barge_in.onset_ms + BEFORE_BURST_MS)
         return self.between(start, self.now)
 
-    def overheard(self, words: str) -> Signal | None:
-        """Take the words of the burst that was asked about."""
-        verdict = self.barge_in.answered(agrees(words))
+    def overheard(self, agreement: float) -> Signal | None:
+        """Take the judgement of the burst that was asked about."""
+        verdict = self.barge_in.answered(agreement > AGREES)
         return None if verdict is None else SIGNALS[verdict]
 
     def skip(self) -> None:

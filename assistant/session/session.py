@@ -105,7 +105,7 @@ class Session:
             case TurnScore():
                 return self._score(report)
             case Overheard():
-                signal = self._ear.overheard(report.words)
+                signal = self._ear.overheard(report.agreement)
                 return [] if signal is None else self._act(signal)
             case Transcript():
                 return self._editing.transcript(report)

@@ -37,6 +37,7 @@ from assistant.model.loading import load_backbone
 from assistant.model.manner import MannerConfig
 from assistant.model.tokenizer import Tokenizer, tokenizer_from_gguf
 from assistant.paths import RUNS, WEIGHTS, cache_dir
+from assistant.training.bursts import burst_lines
 from assistant.training.features import FeatureSet, hear_corpus, read_features
 from assistant.training.lora import Adapted
 from assistant.training.piper import Piper
@@ -118,6 +119,7 @@ class Use(Enum):
     TESTS = "-held-out"  # voices and sentences put aside
     WIDE = "-wide"  # training with many words
     CHOICES = "-choices"  # voices and sentences on which settings are chosen
+    BURSTS = "-bursts"  # short phrases of agreement, and of somebody who wants to speak
 
 
 MAKERS = ("kokoro", "hibari", "old", "piper")
@@ -155,6 +157,8 @@ def _maker(name: str, use: Use) -> Maker:
 def _texts(use: Use) -> Draw:
     if use is Use.WIDE:
         return WideTexts(read_words(), package_sentences()).draw
+    if use is Use.BURSTS:
+        return burst_lines()
     if use is Use.CHOICES:
         return plain([line for line in lines(test=False) if for_choices(line.source)])
     return plain(lines(test=use is Use.TESTS))

@@ -15,6 +15,7 @@ from assistant.model.hearing_files import (
     ENCODER_FILE,
     load_listener,
     load_parts,
+    parts_behind,
     save_adapter,
     save_codes,
     save_decoder,
@@ -39,15 +40,14 @@ from assistant.training.local_manifests import HEARING, OMNI, write_manifest
 from assistant.training.runs import load_module
 from assistant.training.train_omni import OmniPace
 
-TURNS_RUN = "turns"
+TURNS_RUN, AGREEMENT_RUN = "turns", "agreement"
 
 
 def shipped_hearing(language: Language) -> Hearing:
     """Hearing as it is shipped."""
     listener = load_listener(WEIGHTS / ENCODER_FILE, language.embedding)
     hearing = Hearing(listener, language.embedding, MannerConfig())
-    parts = {"codebooks": listener.codebooks, "manner": hearing.manner}
-    load_parts(WEIGHTS / CODEBOOKS_FILE, parts | {"say_how": hearing.say_how, "sum_up": hearing.sum_up})
+    load_parts(WEIGHTS / CODEBOOKS_FILE, parts_behind(hearing))
     return hearing.eval()
 
 
@@ -89,12 +89,20 @@ def write_turn_head(folder: Path = WEIGHTS) -> list[Path]:
     return [folder / CODEBOOKS_FILE, write_manifest(folder, HEARING)]
 
 
+def write_agreement(folder: Path = WEIGHTS) -> list[Path]:
+    """Write the judge of bursts of the last run."""
+    hearing = shipped_hearing(read_language())
+    load_module(RUNS / AGREEMENT_RUN, "agreement", hearing.agreement)
+    save_codes(folder / CODEBOOKS_FILE, hearing, shipped_turn_head())
+    return [folder / CODEBOOKS_FILE, write_manifest(folder, HEARING)]
+
+
 def write_ear(folder: Path = WEIGHTS) -> list[Path]:
     """Write the encoder, the codebooks and the manner net of the last runs."""
     language = read_language()
     hearing, shipped = with_codebooks(language), shipped_hearing(language)
     load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
-    for part in ("say_how", "sum_up"):
+    for part in ("agreement", "say_how", "sum_up"):
         getattr(hearing, part).load_state_dict(getattr(shipped, part).state_dict())
     save_encoder(folder / ENCODER_FILE, hearing.listener)
     save_codes(folder / CODEBOOKS_FILE, hearing, shipped_turn_head())

@@ -197,7 +197,7 @@ def test_a_stray_sound_is_told_amid_an_answer() -> None:
         ask(worker, "s", "one two three four five six seven eight nine ten")
         listener.until(en.AudioPiece)
         worker.submit(en.Overhear("s", tone(0.3)))
-        assert listener.until(en.Overheard).words == model.overhear(b"")
+        assert listener.until(en.Overheard).agreement == model.overhear(b"")
         listener.until(en.AnswerDone)
     finally:
         worker.close()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from assistant.session.bargein import BargeIn, Verdict, agrees
+from assistant.session.bargein import BargeIn, Verdict
 from assistant.session.echo import is_echo
 from assistant.session.playback import Playback
 from assistant.session.vad import SoundKind, describe, samples
@@ -62,7 +62,7 @@ def test_a_short_word_is_asked_about_where_the_loudspeaker_can_be_held() -> None
 
 
 @pytest.mark.parametrize(("agreeing", "verdict"), [(True, RESUME), (False, INTERRUPT)])
-def test_its_words_decide(agreeing: bool, verdict: Verdict) -> None:
+def test_the_judgement_decides(agreeing: bool, verdict: Verdict) -> None:
     gate = BargeIn(patient=True)
     for number in range(34):
         gate.frame(number < 20, TALK)
@@ -70,16 +70,6 @@ def test_its_words_decide(agreeing: bool, verdict: Verdict) -> None:
     assert gate.onset_ms == 34 * 20
     assert not gate.paused
     assert gate.answered(agreeing) is None  # it was decided
-
-
-@pytest.mark.parametrize("words", ["", "Uh-huh.", "yeah", "Okay, right.", "I see", "Mhm", "Haha"])
-def test_a_listener_agrees(words: str) -> None:
-    assert agrees(words)
-
-
-@pytest.mark.parametrize("words", ["Stop", "okay stop", "no", "yesterday", "wait", "I seem to"])
-def test_who_wants_the_floor_does_not_agree(words: str) -> None:
-    assert not agrees(words)
 
 
 def test_kinds_of_sound() -> None:

@@ -71,7 +71,7 @@ def test_a_cough_pauses_a_client_that_can_and_stops_none() -> None:
     answered(rig)
     click = bytes(960) + tone(0.1, 90.0) + silence(0.6)
     assert kinds(rig.sound(click)) == ["PlaybackPaused"]
-    assert kinds(rig.say(en.Overheard("s", ""))) == ["PlaybackResumed"]
+    assert kinds(rig.say(en.Overheard("s", 1.0))) == ["PlaybackResumed"]
     plain = Rig()
     answered(plain)
     assert plain.sound(click) == []
@@ -85,8 +85,8 @@ def test_an_agreeing_word_only_holds_the_loudspeaker() -> None:
     asked = rig.engine.last(en.Overhear)
     assert isinstance(asked, en.Overhear)
     assert burst in asked.pcm
-    assert kinds(rig.say(en.Overheard("s", "uh-huh"))) == ["PlaybackResumed"]
-    assert rig.say(en.Overheard("s", "stop")) == []  # nobody asked again
+    assert kinds(rig.say(en.Overheard("s", 0.9))) == ["PlaybackResumed"]
+    assert rig.say(en.Overheard("s", 0.1)) == []  # nobody asked again
 
 
 def test_another_word_interrupts_from_where_it_began() -> None:
@@ -94,7 +94,7 @@ def test_another_word_interrupts_from_where_it_began() -> None:
     answered(rig)
     before = rig.session.now
     rig.sound(tone(0.4) + silence(0.3))
-    [started, *_] = rig.say(en.Overheard("s", "stop"))
+    [started, *_] = rig.say(en.Overheard("s", 0.1))
     assert isinstance(started, ev.SpeechStarted)
     assert started.interrupted is not None
     assert abs(started.onset - before) <= 480
@@ -107,13 +107,13 @@ def test_another_word_interrupts_from_where_it_began() -> None:
 def test_an_echo_stops_nothing() -> None:
     rig = Rig()
     rig.sound(tone(0.5) + silence(0.1))
-    rig.score(0.9)
+    rig.score(1.0)
     rig.sound(silence(0.1))
     rig.words(1, seconds=1.5)
     assert rig.sound(tone(1.0)) == []  # the microphone hears just what is said
     person = Rig(echo_cancelled=True)
     person.sound(tone(0.5) + silence(0.1))
-    person.score(0.9)
+    person.score(1.0)
     person.sound(silence(0.1))
     person.words(1, seconds=1.5)
     assert kinds(person.sound(tone(1.0)))[0] == "SpeechStarted"
