@@ -25,7 +25,7 @@ class TurnPolicy:
     doubt_ms: int = 4_000  # what P(finished) 0 would be worth
     patience_ms: int = 2_500  # longer is never waited, or people think that nobody listens
     hold_ms: int = 400  # an answer that is to wait longer is taken back, so that more can be heard
-    threshold: float = 0.85  # of P(finished)
+    threshold: float = 0.95  # of P(finished)
     by_score: bool = True  # False: silence alone decides, after finished_ms
 
     def wait_ms(self, finished: float | None) -> int:

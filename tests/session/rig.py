@@ -64,7 +64,7 @@ def kinds(events: list[ev.SessionEvent]) -> list[str]:
 def answered(rig: Rig, seconds: float = 2.0) -> str:
     """A spoken question and an answer that sounds for so long; gives the answer's item."""
     rig.sound(tone(0.5) + silence(0.1))
-    rig.score(0.9)
+    rig.score(1.0)
     rig.sound(silence(0.1))
     number = rig.answer().answer
     for n in range(int(seconds * 5)):

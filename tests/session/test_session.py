@@ -19,7 +19,7 @@ def test_a_finished_question_is_answered_after_200_ms() -> None:
     assert rig.sound(silence(0.1)) == []
     assert rig.engine.names()[-2:] == ["EndAudio", "Answer"]  # begun at 100 ms, unheard
     assert rig.words(1) == []
-    assert rig.score(0.9) == []
+    assert rig.score(1.0) == []
     events = rig.sound(silence(0.1))
     assert kinds(events) == [
         "SpeechStopped",
@@ -49,7 +49,7 @@ def test_an_unfinished_question_is_waited_for() -> None:
     assert rig.sound(silence(1.0)) == []
     heard = [command for command in rig.engine.commands if isinstance(command, en.Hear)]
     assert all(a.start + len(a.pcm) // 2 == b.start for a, b in zip(heard, heard[1:], strict=False))
-    assert kinds(rig.sound(tone(0.5) + silence(0.1)) + rig.score(0.9)) == []
+    assert kinds(rig.sound(tone(0.5) + silence(0.1)) + rig.score(1.0)) == []
     assert kinds(rig.sound(silence(0.1)))[:2] == ["SpeechStopped", "Committed"]
 
 

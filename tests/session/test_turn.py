@@ -27,18 +27,18 @@ TABLE = [
     ("silence begins nothing", "." * 20, {}, []),
     ("a click begins nothing", "..x....x....", {}, []),
     ("60 ms within 100 ms begin a turn", "..x.xx", {}, [(6, START)]),
-    ("finished: answered after 200 ms", "xxx" + "." * 12, {8: 0.9}, [(3, START), (8, SPECULATE), (13, END)]),
+    ("finished: answered after 200 ms", "xxx" + "." * 12, {8: 1.0}, [(3, START), (8, SPECULATE), (13, END)]),
     (
         "a late judgement ends it at once",
         "xxx" + "." * 17,
-        {17: 0.9},
+        {17: 1.0},
         [(3, START), (8, SPECULATE), (17, END)],
     ),
     ("unfinished: taken back at once", "xxx" + "." * 12, {9: 0.1}, [(3, START), (8, SPECULATE), (9, REOPEN)]),
     (
         "nearly sure: held a little longer",
         "xxx" + "." * 20,
-        {9: 0.7},
+        {9: 0.8},
         [(3, START), (8, SPECULATE), (20, END)],
     ),
     (
@@ -68,13 +68,13 @@ TABLE = [
     (
         "the user goes on while an answer is held",
         "xxx......xxxx" + "." * 12,
-        {8: 0.9, 18: 0.9},
+        {8: 1.0, 18: 1.0},
         [(3, START), (8, SPECULATE), (12, REOPEN), (18, SPECULATE), (23, END)],
     ),
     (
         "a click within a pause reopens nothing",
         "xxx.......x" + "." * 4,
-        {9: 0.9},
+        {9: 1.0},
         [(3, START), (8, SPECULATE), (13, END)],
     ),
     ("no judgement, no answer before the cap", "xxx" + "." * 60, {}, [(3, START), (8, SPECULATE)]),
@@ -92,7 +92,7 @@ def test_the_less_finished_the_longer_the_wait() -> None:
     waits = [PATIENT.wait_ms(finished) for finished in (1.0, PATIENT.threshold, 0.4, 0.2, 0.1, 0.0, None)]
     assert waits[0] == waits[1] == 200
     assert waits == sorted(waits)
-    assert waits[3] < 2_000
+    assert waits[3] < 2_500
     assert waits[4:] == [2_500] * 3
 
 
@@ -113,7 +113,7 @@ def test_a_judgement_about_speech_counts_for_nothing() -> None:
 def test_turns_follow_one_another() -> None:
     taker = TurnTaker(PATIENT)
     one = "xxx" + "." * 10
-    assert [d for _, d in play(taker, one + one, {8: 0.9, 21: 0.9})] == [START, SPECULATE, END] * 2
+    assert [d for _, d in play(taker, one + one, {8: 1.0, 21: 1.0})] == [START, SPECULATE, END] * 2
 
 
 def test_onset_is_the_first_speech_frame() -> None:
