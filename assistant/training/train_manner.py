@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from assistant.model.manner import TRAITS, Manner
 from assistant.training.features import FeatureSet, HeardUtterance
+from assistant.training.runs import seed_step
 from audiocodec.listener import Listener, RawFrames
 from audiocodec.prosody import STEPS_PER_FRAME
 
@@ -36,6 +37,7 @@ class MannerRecipe:
     def step(self, number: int) -> dict[str, float]:
         """Learn from one batch."""
         rng = np.random.default_rng((5, number))
+        seed_step(5, number)  # what is dropped is torch's chance
         chosen = [self.features.records[int(i)] for i in rng.integers(len(self.features.records), size=BATCH)]
         for group in self.optimizer.param_groups:
             group["lr"] = 2e-3 * min(1.0, (number + 1) / 50) * max(0.03, 1 - number / self.steps)
