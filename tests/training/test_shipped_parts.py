@@ -88,6 +88,15 @@ class Made:
         return {}
 
 
+def test_nothing_but_the_judge_of_bursts_is_written(folder: Path, language: Language) -> None:
+    agreement = shipped_parts.shipped_hearing(language).agreement
+    torch.nn.init.constant_(agreement.leave.bias, 3.0)
+    runs.train(folder / "runs" / shipped_parts.AGREEMENT_RUN, Made(agreement=agreement), runs.Plan(1))
+    shipped_parts.write_agreement(folder)
+    assert changed(folder, CODEBOOKS_FILE) == {"agreement.leave.bias"}
+    assert not changed(folder, ENCODER_FILE)
+
+
 def test_nothing_but_the_ear_is_written(folder: Path, language: Language) -> None:
     shipped = shipped_parts.shipped_hearing(language)
     torch.nn.init.constant_(shipped.manner.finished.bias, 3.0)
