@@ -162,7 +162,9 @@ class Hearing(nn.Module):
         if not len(codes):
             return 1.0
         heard, blank = self.listener.decode(codes[None]), self.listener.read(codes[None]).blank
-        logits = self.agreement(heard.semantic, heard.prosody, blank, torch.tensor([len(codes)]))
+        logits = self.agreement(
+            heard.semantic, heard.prosody, blank, torch.tensor([len(codes)], device=codes.device)
+        )
         return float(logits.sigmoid())
 
     def impression(self, state: HearingState) -> Impression:

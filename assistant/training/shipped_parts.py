@@ -60,8 +60,12 @@ def shipped_turn_head() -> TurnHead:
 
 
 def write_all(folder: Path = WEIGHTS) -> list[Path]:
-    """Write everything but the turn head from the last runs."""
+    """Write everything from the last runs, but not the turn head and the judge of bursts: they are trained
+    on what is shipped, so after it.
+    """
     hearing = trained_hearing(read_language())
+    if (WEIGHTS / CODEBOOKS_FILE).exists():
+        load_parts(WEIGHTS / CODEBOOKS_FILE, {"agreement": hearing.agreement})
     save_encoder(folder / ENCODER_FILE, hearing.listener)
     save_codes(folder / CODEBOOKS_FILE, hearing, shipped_turn_head())
     save_adapter(folder / ADAPTER_FILE, trained_adapter(OmniPace()))

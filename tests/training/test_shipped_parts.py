@@ -8,7 +8,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from assistant.errors import UsageError
-from assistant.model.hearing_files import CODEBOOKS_FILE, DECODER_FILE, ENCODER_FILE, save_encoder
+from assistant.model.hearing import Hearing
+from assistant.model.hearing_files import (
+    ADAPTER_FILE,
+    CODEBOOKS_FILE,
+    DECODER_FILE,
+    ENCODER_FILE,
+    load_adapter,
+    load_decoder,
+    save_encoder,
+)
 from assistant.model.manner import MannerConfig
 from assistant.model.turn_head import TurnHead
 from assistant.paths import WEIGHTS
@@ -95,6 +104,21 @@ def test_nothing_but_the_judge_of_bursts_is_written(folder: Path, language: Lang
     shipped_parts.write_agreement(folder)
     assert changed(folder, CODEBOOKS_FILE) == {"agreement.leave.bias"}
     assert not changed(folder, ENCODER_FILE)
+
+
+def test_a_new_ear_keeps_the_judges_that_are_trained_after_it(
+    folder: Path, language: Language, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both stay as they are shipped, though the runs' hearing comes with an untrained judge of bursts."""
+    shipped = shipped_parts.shipped_hearing(language)
+    made = Hearing(shipped.listener, language.embedding, MannerConfig())
+    monkeypatch.setattr(shipped_parts, "trained_hearing", lambda _: made)
+    monkeypatch.setattr(shipped_parts, "trained_adapter", lambda _: load_adapter(WEIGHTS / ADAPTER_FILE))
+    monkeypatch.setattr(shipped_parts, "trained_decoder", lambda: load_decoder(WEIGHTS / DECODER_FILE))
+    shipped_parts.write_all(folder)
+    names = changed(folder, CODEBOOKS_FILE)
+    assert any(name.startswith("manner.") for name in names)
+    assert not any(name.startswith(("agreement.", "turn_head.")) for name in names)
 
 
 def test_nothing_but_the_ear_is_written(folder: Path, language: Language) -> None:
