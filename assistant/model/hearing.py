@@ -2,8 +2,8 @@
 
 Neighbouring frames with the same best token are one run; a run becomes one embedding: the expected token
 under the frames' own probabilities, plus a projection of how it was said. After the last run of an utterance
-one more embedding sums up how the whole was said. Blocks are 160 ms; sound may come in pieces of any size,
-and the result does not depend on the pieces.
+a few more embeddings tell how the whole was said, one a trait. Blocks are 160 ms; sound may come in pieces of
+any size, and the result does not depend on the pieces.
 """
 
 from dataclasses import dataclass, replace
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from assistant.model.agreement import Agreement
 from assistant.model.manner import TRAITS, Manner, MannerConfig, MannerOutput
+from assistant.model.trait_words import TraitWords, joined
 from audiocodec.listener import SPEC, Frames, Listener, ListenerState
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
 from audiocodec.prosody import PROSODY_WIDTH
@@ -78,7 +79,7 @@ class Hearing(nn.Module):
         self.listener, self.manner = listener, Manner(config)
         self.agreement = Agreement(config.model_width)
         self.say_how = nn.Linear(PROSODY_WIDTH, config.model_width)
-        self.sum_up = nn.Linear(config.hidden, config.model_width)
+        self.trait_words = TraitWords(config.model_width)
         nn.init.zeros_(self.say_how.weight)
         nn.init.zeros_(self.say_how.bias)
         self.register_buffer("embedding", embedding, persistent=False)
@@ -131,7 +132,7 @@ class Hearing(nn.Module):
     @torch.inference_mode()
     def flush(self, state: HearingState) -> tuple[HeardBlock, HearingState]:
         """End the utterance: hear what is left over and the silence that the encoder looks
-        ahead to, all at one look; end the last run, sum up how it was said.
+        ahead to, all at one look; end the last run, tell how it was said.
 
         Gives no embeddings at all after sound without a word.
         """
@@ -146,7 +147,7 @@ class Hearing(nn.Module):
             embeddings.append(self._embed(state.run))
             state = replace(state, run=None, runs=state.runs + 1, last=0)
         if state.runs and state.output is not None:
-            embeddings.append(self.sum_up(state.output.hidden[0, -1]))
+            embeddings += self.trait_words(self.embedding, joined(trait_shares(state.output)))
         frames = block.frames - self.listener.delay
         return replace(block, embeddings=self._stack(embeddings), frames=frames), state
 
@@ -172,8 +173,8 @@ class Hearing(nn.Module):
         if state.output is None:
             return Impression({}, {})
         shares = {
-            name: dict(zip(TRAITS[name], logits[0, -1].softmax(dim=-1).tolist(), strict=True))
-            for name, logits in state.output.traits.items()
+            name: dict(zip(TRAITS[name], of.tolist(), strict=True))
+            for name, of in trait_shares(state.output).items()
         }
         kinds = {name: max(of.items(), key=lambda pair: pair[1]) for name, of in shares.items()}
         return Impression(kinds, shares)
@@ -219,6 +220,11 @@ class Hearing(nn.Module):
     def _stack(self, embeddings: list[Tensor]) -> Tensor:
         width = self.embedding.shape[1]
         return torch.stack(embeddings) if embeddings else torch.zeros(0, width)
+
+
+def trait_shares(output: MannerOutput) -> dict[str, Tensor]:
+    """How likely each kind of each trait is after the last frame of one utterance."""
+    return {name: logits[0, -1].softmax(dim=-1) for name, logits in output.traits.items()}
 
 
 def longer(run: Run, parts: tuple[Tensor, Tensor, Tensor]) -> Run:

@@ -39,7 +39,7 @@ def parts_behind(hearing: Hearing) -> dict[str, nn.Module]:
         "manner": hearing.manner,
         "agreement": hearing.agreement,
         "say_how": hearing.say_how,
-        "sum_up": hearing.sum_up,
+        "trait_words": hearing.trait_words,
     }
 
 

@@ -1,12 +1,15 @@
 """What the transformer is given of an utterance: as it was heard, or as it might be."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
 import torch
 from torch import Tensor
 
-from assistant.model.hearing import LONGEST_RUN, Hearing
+from assistant.model.hearing import LONGEST_RUN, Hearing, trait_shares
+from assistant.model.manner import TRAITS
+from assistant.model.trait_words import joined
 from assistant.training.features import FeatureSet, HeardUtterance
 from audiocodec.prosody import PROSODY_WIDTH
 from audiocodec.reader import TokenReader
@@ -16,6 +19,7 @@ ALIKE = 12  # tokens that a token is mistaken for
 AT_RANDOM = 0.2  # of the mistakes are of no likeness
 JUDGED_AFTER = 1  # codec frame behind the voice at which an end is judged
 ROWS_AT_ONCE = 2_048
+SUREST, DOUBT = 0.99, 0.45  # of an imagined trait
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Runs:
 
     words: Tensor  # (n, D) expected embeddings
     prosody: Tensor  # (n, PROSODY_WIDTH) means
-    whole: Tensor  # (hidden,) the manner's last state
+    traits: Tensor  # (KINDS,) how likely each kind of each trait is, see assistant.model.trait_words
     finished: bool = True  # whether the speaker has
     manner: float | None = None  # the manner's logit of it, soon after the last word; None where imagined
 
@@ -50,10 +54,16 @@ def runs_of(hearing: Hearing, features: FeatureSet, record: HeardUtterance) -> R
         found_words.append(words[frames].mean(dim=0))
         found_prosody.append(prosody[frames].mean(dim=0))
     judged = min(record.speech_end + JUDGED_AFTER, record.frames - 1)
-    rest = (output.hidden[0, -1], record.finished, float(output.finished[0, judged]))
+    rest = (joined(trait_shares(output)), record.finished, float(output.finished[0, judged]))
     if not found_words:
         return Runs(torch.zeros(0, hearing.embedding.shape[1]), torch.zeros(0, prosody.shape[1]), *rest)
     return Runs(torch.stack(found_words), torch.stack(found_prosody), *rest)
+
+
+def embeddings_of(hearing: Hearing, runs: Runs) -> Tensor:
+    """What the transformer reads of an utterance: its runs, then how it was said."""
+    words = runs.words + hearing.say_how(runs.prosody)
+    return torch.cat([words, hearing.trait_words(hearing.embedding, runs.traits)])
 
 
 @torch.no_grad()
@@ -68,6 +78,17 @@ def alike(reader: TokenReader) -> Tensor:
     return torch.cat(near)
 
 
+def imagined_traits(traits: Mapping[str, str], rng: Random) -> Tensor:
+    """Shares (KINDS,) as the manner net might give for these traits, seldom quite sure; others are drawn."""
+    shares = {}
+    for name, kinds in TRAITS.items():
+        kind = traits.get(name) or rng.choice(kinds)
+        sure = SUREST - rng.random() ** 2 * DOUBT
+        rest = (1 - sure) / (len(kinds) - 1)
+        shares[name] = torch.tensor([sure if one == kind else rest for one in kinds])
+    return joined(shares)
+
+
 class Imagination:
     """Runs as the ear might give for some words: some dropped, added, mixed with others or mistaken, mostly
     for what sounds like them.
@@ -76,8 +97,8 @@ class Imagination:
     def __init__(self, hearing: Hearing) -> None:
         self.hearing, self.alike = hearing, alike(hearing.reader)
 
-    def runs(self, rows: Tensor, rng: Random) -> Runs:
-        """Runs of ``rows`` (n,) of the reader."""
+    def runs(self, rows: Tensor, rng: Random, traits: Mapping[str, str] | None = None) -> Runs:
+        """Runs of ``rows`` (n,) of the reader; how they sound is drawn where ``traits`` do not tell."""
         kept = [row for row in rows.tolist() if rng.random() > DROPPED] or rows.tolist()
         words = []
         for row in kept:
@@ -86,8 +107,8 @@ class Imagination:
             words.append(self._mixed(row, rng))
             if rng.random() < ADDED:
                 words.append(self._mixed(rng.randrange(len(self.alike)), rng))
-        hidden = torch.zeros(self.hearing.manner.config.hidden)
-        return Runs(torch.stack(words), torch.zeros(len(words), PROSODY_WIDTH), hidden)
+        shares = imagined_traits(traits or {}, rng)
+        return Runs(torch.stack(words), torch.zeros(len(words), PROSODY_WIDTH), shares)
 
     def _other(self, row: int, rng: Random) -> int:
         if rng.random() < AT_RANDOM:

@@ -322,10 +322,11 @@ def omni_recipe(
     backbone = load_backbone(store.path(*BACKBONE), working_dtype("cpu"))
     speech = Speech(ChatFormat(language.tokenizer), row_reader(language), language.names)
     wide = tuple(line.text for line in WideTexts(read_words(), package_sentences()).lines if not line.source)
+    hearing.trait_words.name(language.tokenizer.encode)
     recipe = OmniRecipe(backbone, hearing, features, speech, pace, wide)
     if shipped:
         recipe.adapted.start_from(load_adapter(WEIGHTS / ADAPTER_FILE))
-        parts = {name: recipe.projections[name] for name in ("say_how", "sum_up")}
+        parts = {name: recipe.projections[name] for name in ("say_how", "trait_words")}
         load_parts(WEIGHTS / CODEBOOKS_FILE, parts)
     return recipe
 
@@ -334,7 +335,7 @@ def trained_hearing(language: Language) -> Hearing:
     """Hearing from the last runs."""
     hearing = with_codebooks(language)
     load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
-    projections = nn.ModuleDict({"say_how": hearing.say_how, "sum_up": hearing.sum_up})
+    projections = nn.ModuleDict({"say_how": hearing.say_how, "trait_words": hearing.trait_words})
     load_module(RUNS / OMNI_RUN, "projections", projections)
     return hearing.eval()
 

@@ -2,9 +2,10 @@
 itself.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 
+from assistant.model.manner import TRAITS
 from assistant.training.features import HeardUtterance
 from assistant.training.texts import WORD, dialogues, for_choices, lines
 
@@ -16,7 +17,15 @@ SYSTEMS = (
 WRITE_DOWN = "Write down what I said."
 REPEATS = ("Repeat what I said.", "Say that back to me.", "What did I just say?")
 HOW = ("How did I sound?", "How do I sound?", "What did my voice sound like?", "Describe how I said that.")
-SHARES = {"answer": 0.46, "write": 0.12, "typed": 0.2, "repeat": 0.03, "how": 0.06, "say": 0.13}
+HOW_ONE = {  # asked for one trait alone
+    "rate": ("How fast did I speak?", "Am I talking too fast?", "Did I speak slowly or fast?"),
+    "loudness": ("How loud was I?", "Was I too quiet?", "Did I speak softly or loudly?"),
+    "pitch": ("Is my voice high or low?", "Do I have a low voice?", "How high is my voice?"),
+    "voicing": ("Did I whisper?", "Was I whispering?"),
+    "intent": ("Was that a question or a statement?", "Did that sound like a question?"),
+}
+ASKED_FOR_ONE, ASKED_ALONE, ASKED_AFTER = 0.35, 0.25, 0.3  # of the questions about the sound
+SHARES = {"answer": 0.44, "write": 0.10, "typed": 0.23, "repeat": 0.03, "how": 0.1, "say": 0.1}
 ELSEWHERE = 0.5  # of what people say is not of the dialogues, where there is any
 HISTORY = 2  # earlier exchanges of a dialogue that are shown, half of the time
 WORDS = {
@@ -25,6 +34,7 @@ WORDS = {
     "pitch": {"low": "a low voice", "middle": "a voice of middle pitch", "high": "a high voice"},
     "intent": {"statement": "a statement", "question": "a question"},
 }
+WHISPERED = 0.1  # of the manners that are drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,7 @@ class Example:
     typed: str  # typed ask, or what is typed after the sound
     answer: str | None  # None: what is typed is itself learned, as something that people say
     then: tuple[str, str] | None = None  # a second spoken ask, whose sound is always imagined, and its answer
+    traits: dict[str, str] = field(default_factory=dict)  # how that second ask is said
 
 
 def describe(traits: dict[str, str]) -> str:
@@ -56,6 +67,27 @@ def describe(traits: dict[str, str]) -> str:
     if "intent" in traits:
         text += f" It was {WORDS['intent'][traits['intent']]}."
     return text
+
+
+def describe_one(trait: str, kind: str) -> str:
+    """Answer a question about one trait."""
+    if trait == "voicing":
+        return "Yes, you whispered." if kind == "whispered" else "No, you spoke aloud."
+    return {
+        "rate": "You spoke {}.",
+        "loudness": "You spoke {}.",
+        "pitch": "You have {}.",
+        "intent": "It was {}.",
+    }[trait].format(WORDS[trait][kind])
+
+
+def drawn_traits(rng: Random) -> dict[str, str]:
+    """Some manner of speaking."""
+    traits = {name: rng.choice(kinds) for name, kinds in TRAITS.items()}
+    if rng.random() < WHISPERED:
+        del traits["pitch"]
+        return traits | {"voicing": "whispered", "loudness": "quiet"}
+    return traits | {"voicing": "voiced"}
 
 
 def imagined_utterances() -> tuple[HeardUtterance, ...]:
@@ -106,13 +138,25 @@ class Conversations:
         if kind == "repeat":
             one = rng.choice(self.sensible)
             return Example(system, (), one, rng.choice(REPEATS), one.text)
-        if not self.told:
-            return self._dialogue(rng, system, rng.choice(self.ids), None)
-        one = rng.choice(self.told)
+        return self._how(rng, system)
+
+    def _how(self, rng: Random, system: str) -> Example:
+        """A question about the sound: of the ask itself, typed after it, or spoken after its answer."""
+        one = rng.choice(self.told if self.told and rng.random() < 0.5 else self.sensible)
+        if not one.traits:  # so nobody has said it: in any way
+            one = replace(one, frames=0, traits=drawn_traits(rng))
         how, said = rng.choice(HOW), describe(one.traits)
-        if one.kind == "ask" and one.source in self.by_id and rng.random() < 0.5:
+        if rng.random() < ASKED_FOR_ONE:
+            trait = rng.choice(sorted(one.traits))
+            how, said = rng.choice(HOW_ONE[trait]), describe_one(trait, one.traits[trait])
+        where = rng.random()
+        if where < ASKED_ALONE:
+            traits = drawn_traits(rng) | {"intent": "question"}
+            said = describe(traits)
+            return Example(system, (), replace(one, frames=0, text=rng.choice(HOW), traits=traits), "", said)
+        if where < ASKED_ALONE + ASKED_AFTER and one.kind == "ask" and one.source in self.by_id:
             first = self._dialogue(rng, system, one.source, one)
-            return replace(first, then=(how, said))
+            return replace(first, then=(how, said), traits=one.traits | {"intent": "question"})
         return Example(system, (), one, how, said)
 
     def _dialogue(self, rng: Random, system: str, source: str, heard: HeardUtterance | None) -> Example:

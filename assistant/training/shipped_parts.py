@@ -77,7 +77,7 @@ def write_all(folder: Path = WEIGHTS) -> list[Path]:
 def write_joint(folder: Path = WEIGHTS) -> list[Path]:
     """Write what joint training learned: the adapter and the projections."""
     hearing = shipped_hearing(read_language())
-    learned = nn.ModuleDict({"say_how": hearing.say_how, "sum_up": hearing.sum_up})
+    learned = nn.ModuleDict({"say_how": hearing.say_how, "trait_words": hearing.trait_words})
     load_module(RUNS / OMNI_RUN, "projections", learned)
     save_codes(folder / CODEBOOKS_FILE, hearing, shipped_turn_head())
     save_adapter(folder / ADAPTER_FILE, trained_adapter(OmniPace()))
@@ -106,7 +106,7 @@ def write_ear(folder: Path = WEIGHTS) -> list[Path]:
     language = read_language()
     hearing, shipped = with_codebooks(language), shipped_hearing(language)
     load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
-    for part in ("agreement", "say_how", "sum_up"):
+    for part in ("agreement", "say_how", "trait_words"):
         getattr(hearing, part).load_state_dict(getattr(shipped, part).state_dict())
     save_encoder(folder / ENCODER_FILE, hearing.listener)
     save_codes(folder / CODEBOOKS_FILE, hearing, shipped_turn_head())

@@ -4,7 +4,7 @@ Trained are low-rank adapters, the two audio markers' embeddings and the project
 said. The encoder's frames are kept from before, so a step costs only the transformer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from assistant.model.backbone import Backbone
 from assistant.model.chat import ChatFormat, Message
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
+from assistant.model.manner import TRAITS
 from assistant.training.features import FeatureSet, HeardUtterance
-from assistant.training.heard_runs import Imagination, Runs, runs_of
+from assistant.training.heard_runs import Imagination, Runs, embeddings_of, runs_of
 from assistant.training.lora import Adapted
 from assistant.training.omni_data import Conversations, Example, imagined_utterances
 from assistant.training.runs import seed_step
@@ -51,7 +52,7 @@ def write(chat: ChatFormat, example: Example, runs: Runs | None, then: Runs | No
         tokens.extend(chat.open("user"))
         if sound is not None:
             heard.append((len(tokens) + 1, sound))
-            tokens.extend([AUDIO_OPEN, *[-1] * (len(sound.words) + 1), AUDIO_CLOSE])
+            tokens.extend([AUDIO_OPEN, *[-1] * (len(sound.words) + len(TRAITS)), AUDIO_CLOSE])
         tokens.extend([*chat.tokenizer.encode(typed), *chat.close(), *chat.open("assistant")])
 
     def reply(text: str) -> None:
@@ -117,7 +118,7 @@ class OmniRecipe:
         self.backbone, self.hearing, self.features, self.pace = backbone, hearing, features, pace
         self.chat, self.rows, self.names = speech.chat, speech.rows, speech.names
         self.adapted = Adapted(backbone, pace.rank, (AUDIO_OPEN, AUDIO_CLOSE), pace.first)
-        self.projections = nn.ModuleDict({"say_how": hearing.say_how, "sum_up": hearing.sum_up})
+        self.projections = nn.ModuleDict({"say_how": hearing.say_how, "trait_words": hearing.trait_words})
         imagined = imagined_utterances()
         if features is not None:
             imagined = imagined[:: max(1, len(imagined) * 4 // max(1, len(features.records)))]
@@ -168,7 +169,7 @@ class OmniRecipe:
             if example.answer is None:
                 example = replace(example, typed=spoken_form(example.typed, self.names))
             runs = None if example.heard is None else self.runs(example.heard, rng)
-            then = None if example.then is None else self.imagined(example.then[0], rng)
+            then = None if example.then is None else self.imagined(example.then[0], rng, example.traits)
             drawn.append(write(self.chat, example, runs, then))
         drawn.sort(key=lambda one: len(one.tokens))
         batches = [drawn[start : start + self.pace.batch] for start in range(0, len(drawn), self.pace.batch)]
@@ -180,13 +181,15 @@ class OmniRecipe:
         """What is heard of an utterance, or imagined where it has no frames."""
         if record.frames and self.features is not None:
             return runs_of(self.hearing, self.features, record)
-        return self.imagined(record.text, rng, record.finished)
+        return self.imagined(record.text, rng, record.traits, record.finished)
 
     @torch.no_grad()
-    def imagined(self, text: str, rng: Random, finished: bool = True) -> Runs:
-        """What might be heard of some words."""
+    def imagined(
+        self, text: str, rng: Random, traits: Mapping[str, str] | None = None, finished: bool = True
+    ) -> Runs:
+        """What might be heard of some words, said in this way."""
         rows = self.rows(spoken_form(text, self.names))
-        return replace(self.imagination.runs(torch.tensor(rows or [0]), rng), finished=finished)
+        return replace(self.imagination.runs(torch.tensor(rows or [0]), rng, traits), finished=finished)
 
     def loss(self, batch: list[Written], deep: bool = True) -> Tensor:
         """Cross-entropy of the tokens that are learned.
@@ -214,6 +217,5 @@ class OmniRecipe:
         return answers / max(1, int(wanted.sum()))
 
     def embed(self, runs: Runs) -> Tensor:
-        """Embeddings of an utterance: its runs, then the sum of how it was said."""
-        words = runs.words + self.hearing.say_how(runs.prosody)
-        return torch.cat([words, self.hearing.sum_up(runs.whole)[None]])
+        """Embeddings of an utterance, see ``embeddings_of``."""
+        return embeddings_of(self.hearing, runs)

@@ -15,7 +15,7 @@ from assistant.model.backbone import Backbone
 from assistant.model.chat import ChatFormat, Message
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
 from assistant.model.turn_head import TurnHead
-from assistant.training.heard_runs import Runs
+from assistant.training.heard_runs import Runs, embeddings_of
 from assistant.training.omni_data import SYSTEMS
 from assistant.training.runs import seed_step
 from assistant.training.texts import Line
@@ -81,8 +81,7 @@ def read_sounds(
             torch.cat(
                 [
                     backbone.embedding(torch.tensor(before, device=device)),
-                    one.words + hearing.say_how(one.prosody),
-                    hearing.sum_up(one.whole)[None],
+                    embeddings_of(hearing, one),
                     backbone.embedding(torch.tensor([AUDIO_CLOSE], device=device)),
                 ]
             )

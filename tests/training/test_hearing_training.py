@@ -12,7 +12,7 @@ from assistant.model.hearing_files import new_hearing, save_encoder, start_from_
 from assistant.model.manner import MannerConfig
 from assistant.training.augment import Wear
 from assistant.training.features import FeatureSet, HeardUtterance, hear_corpus, pace, prepare, read_features
-from assistant.training.heard_runs import runs_of
+from assistant.training.heard_runs import embeddings_of, runs_of
 from assistant.training.speech_batches import Sound, SpeechBatches, other_throat, place
 from assistant.training.speech_data import CorpusAudio, make_corpus, plain, read_corpus, trimmed
 from assistant.training.texts import Line
@@ -265,7 +265,7 @@ def test_runs_of_kept_frames_are_those_of_the_live_path(hearing: Hearing) -> Non
     block, state = hearing.step(hearing.initial_state(), pcm)
     last, _ = hearing.flush(state)
     live = torch.cat([block.embeddings, last.embeddings])
-    kept = torch.cat([runs.words + hearing.say_how(runs.prosody), hearing.sum_up(runs.whole)[None]])
+    kept = embeddings_of(hearing, runs)
     torch.testing.assert_close(kept, live, atol=2e-3, rtol=2e-3)
 
 

@@ -12,9 +12,17 @@ from assistant.model.backbone import Backbone
 from assistant.model.chat import ChatFormat
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
 from assistant.model.hearing_files import new_hearing
-from assistant.model.manner import MannerConfig
+from assistant.model.manner import TRAITS, MannerConfig
+from assistant.model.trait_words import KINDS
 from assistant.training.heard_runs import Imagination, Runs, alike
-from assistant.training.omni_data import HOW, Conversations, Example, imagined_utterances
+from assistant.training.omni_data import (
+    HOW,
+    HOW_ONE,
+    Conversations,
+    Example,
+    describe,
+    imagined_utterances,
+)
 from assistant.training.texts import dialogues, for_choices
 from assistant.training.train_omni import IGNORED, OmniPace, OmniRecipe, Speech, Written, write
 from audiocodec.encoder import EncoderConfig
@@ -25,7 +33,7 @@ CHAT = ChatFormat(byte_tokenizer())
 
 
 def runs(count: int) -> Runs:
-    return Runs(torch.randn(count, WIDTH), torch.zeros(count, 4), torch.zeros(8))
+    return Runs(torch.randn(count, WIDTH), torch.zeros(count, 4), torch.zeros(KINDS))
 
 
 @pytest.mark.parametrize(
@@ -59,11 +67,11 @@ def test_sounds_lie_between_their_markers() -> None:
     one = write(CHAT, example, runs(3), runs(2))
     assert [len(sound.words) for _, sound in one.heard] == [3, 2]
     for first, sound in one.heard:
-        count = len(sound.words) + 1  # the sum of how it was said comes last
+        count = len(sound.words) + len(TRAITS)  # how it was said comes last
         assert one.tokens[first - 1] == AUDIO_OPEN
         assert one.tokens[first : first + count] == [-1] * count
         assert one.tokens[first + count] == AUDIO_CLOSE
-    assert one.tokens.count(-1) == 3 + 1 + 2 + 1
+    assert one.tokens.count(-1) == 3 + 2 + 2 * len(TRAITS)
 
 
 @pytest.fixture
@@ -140,9 +148,29 @@ def test_how_it_sounded_is_asked_by_voice_too() -> None:
     told = tuple(replace(one, traits={"rate": "fast"}) for one in heard[:400])
     conversations = Conversations(told)
     drawn = [conversations.draw(Random(seed)) for seed in range(400)]
-    spoken = [one for one in drawn if one.then is not None]
+    spoken = [one for one in drawn if one.then is not None and one.then[0] in HOW]
     assert spoken
-    assert all(one.then is not None and one.then[0] in HOW and "fast" in one.then[1] for one in spoken)
+    assert all(one.then is not None and one.traits["rate"] in one.then[1] for one in spoken)
+
+
+def test_what_nobody_said_is_imagined_in_a_manner(hearing: Hearing) -> None:
+    made = recipe(hearing)
+    drawn = [made.conversations.draw(Random(seed)) for seed in range(1_200)]
+    asked = [one for one in drawn if one.typed in HOW and one.heard is not None]
+    assert asked
+    for one in asked:
+        assert one.heard is not None
+        assert one.answer == describe(one.heard.traits)
+        heard = made.runs(one.heard, Random(1)).traits
+        shares = dict(zip(TRAITS, torch.split(heard, [len(kinds) for kinds in TRAITS.values()]), strict=True))
+        for name, kind in one.heard.traits.items():
+            assert TRAITS[name][int(shares[name].argmax())] == kind
+    alone = [one for one in drawn if one.heard is not None and one.heard.text in HOW]
+    assert len({one.answer for one in alone}) > 5
+    assert all(str(one.answer).endswith("It was a question.") for one in alone)
+    single = [one.answer for one in drawn if one.typed in HOW_ONE["voicing"]]
+    assert set(single) <= {"Yes, you whispered.", "No, you spoke aloud."}
+    assert single
 
 
 def test_what_people_say_is_learned_from_its_first_word_on() -> None:

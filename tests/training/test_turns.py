@@ -8,6 +8,7 @@ import torch
 from assistant.model.backbone import Backbone
 from assistant.model.chat import Message
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
+from assistant.model.trait_words import KINDS
 from assistant.model.turn_head import TurnHead
 from assistant.training.omni_data import SYSTEMS
 from assistant.training.texts import Line, lines
@@ -52,7 +53,7 @@ def test_the_stream_is_that_behind_each_sound(hearing: Hearing) -> None:  # noqa
         [
             backbone.embedding(torch.tensor(before)),
             one.words + hearing.say_how(one.prosody),
-            hearing.sum_up(one.whole)[None],
+            hearing.trait_words(hearing.embedding, one.traits),
             backbone.embedding(torch.tensor([AUDIO_CLOSE])),
         ]
     )
@@ -62,7 +63,7 @@ def test_the_stream_is_that_behind_each_sound(hearing: Hearing) -> None:  # noqa
 
 
 def sound(count: int) -> Runs:
-    return Runs(torch.randn(count, WIDTH), torch.zeros(count, PROSODY_WIDTH), torch.zeros(16))
+    return Runs(torch.randn(count, WIDTH), torch.zeros(count, PROSODY_WIDTH), torch.rand(KINDS))
 
 
 def test_it_learns_words_and_how_far_to_trust_the_sound() -> None:
