@@ -25,7 +25,8 @@ from assistant.model.hearing_files import (
 )
 from assistant.model.loading import backbone_from_gguf
 from assistant.model.manner import MannerConfig
-from assistant.model.native.linear import Int8Linear, quicken
+from assistant.model.native.linear import Int8Linear, round_linears, threads_for
+from assistant.model.native.stack import NativeBlockStack, NativeWindowLayers
 from assistant.model.speaking.loading import load_voice
 from assistant.model.tokenizer import tokenizer_from_gguf
 from assistant.model.transcribe import Transcriber
@@ -71,9 +72,12 @@ def quicken_hearing(hearing: Hearing) -> None:
 
     With every block of sound most of them meet two rows only, so that what counts is how fast they are read.
     """
-    reader = hearing.listener.reader
-    threads = quicken(hearing.listener.encoder)
+    encoder, reader = hearing.listener.encoder, hearing.listener.reader
+    threads = threads_for(encoder)
     if threads is not None:
+        encoder.register_module("layers", NativeWindowLayers(threads, encoder.layers))
+        encoder.register_module("projector", NativeBlockStack(threads, encoder.projector))
+        round_linears(encoder, threads)
         reader.match = Int8Linear(threads, reader.rows().detach())
 
 

@@ -90,6 +90,22 @@ class WindowLayer(nn.Module):
         return out
 
 
+class WindowLayers(nn.ModuleList):
+    """Layers over the same window, of which the last gives only what is asked for."""
+
+    def __init__(self, layers: int, width: int, heads: int, feed_forward: int) -> None:
+        super().__init__(WindowLayer(width, heads, feed_forward) for _ in range(layers))
+        self.heads = heads
+
+    def forward(self, x: Tensor, given: slice) -> Tensor:
+        """(N, T, C) in, of which the frames ``given`` come out."""
+        *lower, last = self
+        for layer in lower:
+            x = layer(x)
+        out: Tensor = last(x, given)
+        return out
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention without a mask over (B, H, T, D)."""
     if query.dtype == torch.bfloat16 and query.device.type == "cpu":
@@ -114,23 +130,6 @@ class BlockAttention(nn.Module):
         self.value = NarrowLinear(width, width)
         self.out = NarrowLinear(width, width)
         self.distance_bias = nn.Parameter(torch.zeros(heads, block - 1 + NEAR + FAR_BUCKETS))
-
-    def bias(self, queries: int, past: int) -> Tensor:
-        """Bias (H, queries, past + queries), with minus infinity at what must not be seen."""
-        device = self.distance_bias.device
-        query = torch.arange(past, past + queries, device=device)[:, None]
-        key = torch.arange(past + queries, device=device)[None]
-        distance = query - key
-        blocks = query // self.block - key // self.block
-        hidden = (blocks < 0) | (blocks > self.past // self.block)
-        far = torch.log(distance.clamp(min=NEAR).float() / NEAR) / torch.log(
-            torch.tensor(self.past / NEAR + 1.0)
-        )
-        bucket = torch.where(
-            distance < NEAR, distance, NEAR + (far * FAR_BUCKETS).long().clamp(max=FAR_BUCKETS - 1)
-        )
-        bias = self.distance_bias[:, (bucket + self.block - 1).clamp(min=0)]
-        return bias.masked_fill(hidden, float("-inf"))
 
     def forward(self, x: Tensor, past: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Attend from (B, T, C); ``past`` (2, B, H, P, D) are earlier keys and values. Gives the newest ones
@@ -165,8 +164,8 @@ class Layer(nn.Module):
         return x + self.down(nn.functional.gelu(self.up(self.feed_forward_norm(x)))), memory
 
 
-class Stack(nn.Module):
-    """Layers that share one shape."""
+class BlockStack(nn.Module):
+    """Layers that share one shape and see a block and what came before."""
 
     def __init__(
         self, layers: int, width: int, heads: int, feed_forward: int, block: int, past_blocks: int
@@ -176,6 +175,7 @@ class Stack(nn.Module):
             Layer(width, heads, feed_forward, block, past_blocks) for _ in range(layers)
         )
         self.heads, self.head_width = heads, exact_div(width, heads)
+        self.block, self.past = block, past_blocks * block
 
     def initial_state(self, like: Tensor, batch: int) -> tuple[Tensor, ...]:
         """No past."""
@@ -184,11 +184,46 @@ class Stack(nn.Module):
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run all layers over (B, T, C)."""
         memories = []
-        for layer, past in zip(self.layers, state, strict=True):
-            assert isinstance(layer, Layer)
-            x, memory = layer(x, past, layer.attention.bias(x.shape[1], past.shape[3]))
+        biases = self.biases(x.shape[1], state[0].shape[3])
+        for layer, past, bias in zip(self.layers, state, biases, strict=True):
+            x, memory = layer(x, past, bias)
             memories.append(memory)
         return x, tuple(memories)
+
+    def biases(self, queries: int, past: int) -> Tensor:
+        """Each layer's bias, see ``distance_biases``."""
+        return distance_biases(self.distance_tables(), self.block, self.past, (queries, past))
+
+    def _own(self) -> list["Layer"]:
+        return [layer for layer in self.layers if isinstance(layer, Layer)]
+
+    def distance_tables(self) -> Tensor:
+        """What each distance is worth: (layers, H, buckets)."""
+        return torch.stack([layer.attention.distance_bias for layer in self._own()])
+
+
+def distance_biases(tables: Tensor, block: int, longest: int, rows: tuple[int, int]) -> Tensor:
+    """Biases of scores, with minus infinity at what must not be seen.
+
+    Args:
+        tables: (layers, H, buckets).
+        block: frames that see each other.
+        longest: frames before their own block that they see.
+        rows: queries, and frames before them.
+
+    Returns:
+        (layers, H, queries, past + queries).
+    """
+    queries, past = rows
+    query = torch.arange(past, past + queries, device=tables.device)[:, None]
+    key = torch.arange(past + queries, device=tables.device)[None]
+    distance, blocks = query - key, query // block - key // block
+    hidden = (blocks < 0) | (blocks > longest // block)
+    far = torch.log(distance.clamp(min=NEAR).float() / NEAR) / torch.log(torch.tensor(longest / NEAR + 1.0))
+    bucket = torch.where(
+        distance < NEAR, distance, NEAR + (far * FAR_BUCKETS).long().clamp(max=FAR_BUCKETS - 1)
+    )
+    return tables[:, :, (bucket + block - 1).clamp(min=0)].masked_fill(hidden, float("-inf"))
 
 
 class Encoder(nn.Module):
@@ -206,14 +241,12 @@ class Encoder(nn.Module):
         self.conv1 = nn.Conv1d(LISTEN_N_MELS, config.width, 3)
         self.conv2 = nn.Conv1d(config.width, config.width, 3, stride=2)
         self.positions = nn.Parameter(torch.randn(config.window_blocks * BLOCK_STEPS, config.width) * 0.02)
-        self.layers = nn.ModuleList(
-            WindowLayer(config.width, config.heads, config.feed_forward) for _ in range(config.layers)
-        )
+        self.layers = WindowLayers(config.layers, config.width, config.heads, config.feed_forward)
         self.norm = nn.LayerNorm(config.width)
         self.stack_norm = nn.LayerNorm(config.width * ENCODER_FRAMES_PER_CODEC_FRAME)
         self.widen = NarrowLinear(config.width * ENCODER_FRAMES_PER_CODEC_FRAME, config.projector_width)
         self.mix = nn.Conv1d(config.projector_width, config.projector_width, 5, groups=config.projector_width)
-        self.projector = Stack(
+        self.projector = BlockStack(
             config.projector_layers,
             config.projector_width,
             config.projector_heads,
@@ -287,8 +320,5 @@ class Encoder(nn.Module):
         windows = windows[:, stride - 1 :: stride].transpose(2, 3)  # (B, n / stride, window, C)
         x = windows.flatten(0, 1) + self.positions
         end = BLOCK_STEPS * (config.window_blocks - config.ahead_blocks)
-        *lower, last = self.layers
-        for layer in lower:
-            x = layer(x)
-        given: Tensor = last(x, slice(end - BLOCK_STEPS * stride, end))
+        given: Tensor = self.layers(x, slice(end - BLOCK_STEPS * stride, end))
         return given.reshape(len(frames), -1, config.width)

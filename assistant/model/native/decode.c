@@ -1,5 +1,5 @@
-/* One step of a Llama-family decoder on the CPU, for several rows of several sessions: its phases and the entry
- * points. Weights and activations: matrix.h; threads: pool.h.
+/* What the pool's threads run: a step of a Llama-family decoder for several rows of several sessions, hearing's layers
+ * (stack.h), or one product. The decoder's phases, and the entry points. Weights and activations: matrix.h; threads: pool.h.
  */
 
 #include <math.h>
@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "attention.h"
+#include "project.h"
+#include "stack.h"
 
 /* ---- the parts of a layer ---- */
 
@@ -15,21 +17,6 @@ static void norm_and_round(const Step *step, const float *weight, const Matrix *
     for (int r = 0; r < step->rows; r++) {
         rms_norm(step->x + (size_t)r * width, weight, step->model->norm_eps, width, s->y);
         round_row(s->y, width, m->cols, s->a, r);
-    }
-}
-
-/* out[r][column] = (or +=) the product, for the first `columns` rows of the matrix. */
-static void project(Pool *pool, uint32_t phase, const Matrix *m, const Scratch *s, int rows, float *out, int columns, int add,
-                    const float *bias) {
-    float part[MAX_ROWS * WIDE];
-    for (int item; (item = take(pool, phase, items_of(m))) >= 0; finish(pool)) {
-        multiply_item(m, item, s->a, rows, part);
-        int first = item * WIDE, n = columns - first < WIDE ? columns - first : WIDE;
-        for (int r = 0; r < rows; r++) {
-            float *to = out + (size_t)r * columns + first;
-            for (int i = 0; i < n; i++)
-                to[i] = part[r * WIDE + i] + (add ? to[i] : 0.0f) + (bias ? bias[first + i] : 0.0f);
-        }
     }
 }
 
@@ -89,8 +76,9 @@ static void run_product(Pool *pool, uint32_t phase, Scratch *s) {
 
 /* Take part in a phase until none of its items is left to take. */
 static void run_phase(Pool *pool, uint32_t phase, int thread) {
-    if (pool->product.m) {
-        run_product(pool, phase, pool->scratch + thread);
+    if (pool->job != STEP) {
+        if (pool->job == PRODUCT) run_product(pool, phase, pool->scratch + thread);
+        else run_stack_phase(pool, phase, pool->scratch + thread);
         return;
     }
     const Step *step = &pool->step;
@@ -231,7 +219,7 @@ int pool_step(Pool *pool, const Step *step) {
     Shared *shared = &pool->shared;
     int row = 0;
     while (atomic_load(&pool->active)) sched_yield(); /* a helper that slept through the end of the last step */
-    pool->product.m = NULL;
+    pool->job = STEP;
     shared->tiles[0] = 0;
     for (int i = 0; i < step->session_count; i++)
         for (int j = 0; j < step->sessions[i].count; j++, row++) {
@@ -257,6 +245,31 @@ int pool_step(Pool *pool, const Step *step) {
     return 0;
 }
 
+/* Run hearing's layers; not to be called by two threads at once. 0: done, 1: no memory. */
+int pool_stack(Pool *pool, const Stack *whole) {
+    Shared *shared = &pool->shared;
+    while (atomic_load(&pool->active)) sched_yield();
+    size_t x = (size_t)whole->rows * whole->width, wide = (size_t)padded(stack_keys(whole));
+    if (!grow(&shared->x, &pool->x_size, x) || !grow(&shared->qkv, &pool->qkv_size, 3 * x) ||
+        !grow(&shared->h, &pool->h_size, (size_t)whole->rows * whole->ffn_width) ||
+        !grow(&shared->partial, &pool->partial_size, whole->heads * head_floats(whole)))
+        return 1;
+    for (int i = 0; i < pool->threads; i++)
+        if (!grow(&pool->scratch[i].scores, &pool->scratch[i].scores_size, QUERIES * wide)) return 1;
+    memcpy(shared->x, whole->x, sizeof(float) * x);
+    pool->stack = *whole;
+    pool->job = STACK;
+    wake_sleepers(pool);
+    for (uint32_t phase = 0; phase < (uint32_t)whole->layers * STACK_STAGES; phase++) {
+        atomic_store(&pool->ticket, (uint64_t)phase << 32);
+        run_stack_phase(pool, phase, pool->scratch);
+        close_phase(pool, stack_items(&pool->stack, phase));
+    }
+    atomic_store(&pool->ticket, IDLE);
+    memcpy(whole->out, shared->x + (size_t)whole->first * whole->width, sizeof(float) * whole->given * whole->width);
+    return 0;
+}
+
 /* A product on its own, with the pool's threads; not to be called by two threads at once. A few rows are done before
  * a sleeping helper would be up.
  */
@@ -266,6 +279,7 @@ void pool_multiply(Pool *pool, const Product *whole) {
         while (atomic_load(&pool->active)) sched_yield();
         Product *part = &pool->product;
         *part = *whole;
+        pool->job = PRODUCT;
         part->x += (size_t)row * part->width;
         part->out += (size_t)row * part->columns;
         part->rows = rows - row < MAX_ROWS ? rows - row : MAX_ROWS;
@@ -289,6 +303,7 @@ void pool_close(Pool *pool) {
         free(pool->scratch[i].a.pairs);
         free(pool->scratch[i].a.scales);
         free(pool->scratch[i].y);
+        free(pool->scratch[i].scores);
     }
     free(pool->shared.x);
     free(pool->shared.qkv);

@@ -64,16 +64,22 @@ def round_linears(module: nn.Module, threads: Threads) -> None:
             round_linears(child, threads)
 
 
+def threads_for(*modules: nn.Module) -> Threads | None:
+    """Threads for the linear layers of modules; none without a compiler for the C part."""
+    layers = [layer for module in modules for layer in module.modules() if isinstance(layer, nn.Linear)]
+    try:
+        return Threads(max(layer.in_features for layer in layers))
+    except DependencyError:
+        return None
+
+
 def quicken(*modules: nn.Module) -> Threads | None:
     """Round the linear layers of modules to int8, in their place; gives the threads that they share.
 
     Without a compiler for the C part nothing is done, and nothing given.
     """
-    layers = [layer for module in modules for layer in module.modules() if isinstance(layer, nn.Linear)]
-    try:
-        threads = Threads(max(layer.in_features for layer in layers))
-    except DependencyError:
-        return None
-    for module in modules:
-        round_linears(module, threads)
+    threads = threads_for(*modules)
+    if threads is not None:
+        for module in modules:
+            round_linears(module, threads)
     return threads

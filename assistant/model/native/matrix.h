@@ -92,6 +92,8 @@ INLINE Ints dot(Ints sum, Pairs w, const int16_t *a) {
 #endif
 }
 INLINE Floats zero_floats(void) { return _mm512_setzero_ps(); }
+INLINE Floats load_floats(const float *from) { return _mm512_loadu_ps(from); }
+INLINE Floats add_times(Floats sum, Floats x, float by) { return _mm512_fmadd_ps(x, _mm512_set1_ps(by), sum); }
 INLINE Floats load_halves(const uint16_t *h) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)h)); }
 INLINE void store_floats(float *to, Floats from) { _mm512_storeu_ps(to, from); }
 INLINE Floats add_scaled(Floats total, Ints sum, Floats scale, Floats offset, const float *by) {
@@ -121,6 +123,11 @@ INLINE Ints dot(Ints sum, Pairs w, const int16_t *a) {
     return sum;
 }
 INLINE Floats zero_floats(void) { return (Floats){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+INLINE Floats load_floats(const float *from) { return (Floats){_mm256_loadu_ps(from), _mm256_loadu_ps(from + LANES / 2)}; }
+INLINE Floats add_times(Floats sum, Floats x, float by) {
+    __m256 factor = _mm256_set1_ps(by);
+    return (Floats){_mm256_fmadd_ps(x.low, factor, sum.low), _mm256_fmadd_ps(x.high, factor, sum.high)};
+}
 INLINE __m256 from_halves(const uint16_t *h) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)h)); }
 INLINE Floats load_halves(const uint16_t *h) { return (Floats){from_halves(h), from_halves(h + LANES / 2)}; }
 INLINE void store_floats(float *to, Floats from) {
@@ -151,6 +158,11 @@ INLINE float from_half(uint16_t half) {
     return (half & 0x8000 ? -1.0f : 1.0f) * wide.value * 0x1p112f;
 }
 INLINE Floats zero_floats(void) { Floats r; memset(&r, 0, sizeof r); return r; }
+INLINE Floats load_floats(const float *from) { Floats r; memcpy(r.v, from, sizeof r.v); return r; }
+INLINE Floats add_times(Floats sum, Floats x, float by) {
+    for (int i = 0; i < LANES; i++) sum.v[i] = madd(x.v[i], by, sum.v[i]);
+    return sum;
+}
 INLINE Floats load_halves(const uint16_t *h) { Floats r; for (int i = 0; i < LANES; i++) r.v[i] = from_half(h[i]); return r; }
 INLINE void store_floats(float *to, Floats from) { memcpy(to, from.v, sizeof from.v); }
 INLINE Floats add_scaled(Floats total, Ints sum, Floats scale, Floats offset, const float *by) {

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from assistant.model.quantized import PackedMatrix, QuantizedModel
 
-MAX_ROWS = 64  # per call
+MAX_ROWS = 128  # per call
 MAX_GROUP_HEADS = 16
 MAX_HEAD_DIM = 256
 
@@ -29,6 +29,31 @@ class Product(ctypes.Structure):
         ("matrix", ctypes.POINTER(Matrix)),
         *((name, ctypes.c_void_p) for name in ("x", "bias", "out")),
         *((name, ctypes.c_int32) for name in ("rows", "width", "columns")),
+    )
+
+
+class StackLayer(ctypes.Structure):
+    """Weights of one of hearing's layers."""
+
+    _fields_ = (
+        *((name, Matrix) for name in ("qkv", "out", "up", "down")),
+        *((f"{name}_bias", ctypes.c_void_p) for name in ("qkv", "out", "up", "down")),
+        *((f"{name}_{part}", ctypes.c_void_p) for name in ("attention", "ffn") for part in ("norm", "shift")),
+    )
+
+
+class Stack(ctypes.Structure):
+    """Hearing's layers and the rows that they are run over."""
+
+    _fields_ = (
+        ("layer", ctypes.POINTER(StackLayer)),
+        *((name, ctypes.POINTER(ctypes.c_void_p)) for name in ("past", "memory", "bias")),
+        *((name, ctypes.c_void_p) for name in ("x", "out")),
+        *(
+            (name, ctypes.c_int32)
+            for name in ("layers", "rows", "width", "heads", "ffn_width", "seen", "first", "given")
+        ),
+        ("eps", ctypes.c_float),
     )
 
 

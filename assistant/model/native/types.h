@@ -9,7 +9,7 @@
 #include "matrix.h"
 
 #define TILE 128    /* keys per attention item */
-#define MAX_ROWS 64 /* rows per call */
+#define MAX_ROWS 128 /* rows per call */
 #define MAX_GROUP_HEADS 16
 #define MAX_HEAD_DIM 256
 
@@ -44,12 +44,29 @@ typedef struct {
 } Step;
 
 typedef struct {
-    const Matrix *m;   /* null while a step of the decoder runs */
+    const Matrix *m;
     const float *x;    /* (rows, width) */
     const float *bias; /* (columns), or null */
     float *out;        /* (rows, columns): the first so many rows of the matrix */
     int32_t rows, width, columns;
 } Product;
+
+typedef struct {
+    Matrix qkv, out, up, down;
+    const float *qkv_bias, *out_bias, *up_bias, *down_bias;
+    const float *attention_norm, *attention_shift, *ffn_norm, *ffn_shift;
+} StackLayer;
+
+typedef struct {
+    const StackLayer *layer;
+    const float *const *past; /* of each layer (2, heads, seen, head_dim): keys and values; or null */
+    float *const *memory;     /* of each layer (2, heads, seen + rows, head_dim), to be filled; or null */
+    const float *const *bias; /* of each layer (heads, rows, seen + rows), on the scores; or null */
+    const float *x;           /* (rows, width) */
+    float *out;               /* (given, width): those rows from `first` on */
+    int32_t layers, rows, width, heads, ffn_width, seen, first, given;
+    float eps;
+} Stack;
 
 typedef struct {
     float *x, *qkv, *h, *partial;
@@ -62,7 +79,11 @@ typedef struct {
 typedef struct {
     Rounded a; /* (MAX_ROWS, widest) */
     float *y;  /* (widest) */
+    float *scores;
+    size_t scores_size;
 } Scratch;
+
+enum { STEP, PRODUCT, STACK };
 
 typedef struct Pool {
     int threads;
@@ -70,8 +91,10 @@ typedef struct Pool {
     pthread_t *handles;
     Scratch *scratch;
     Shared shared;
+    int job; /* which of the next three is being run */
     Step step;
     Product product;
+    Stack stack;
     uint32_t products; /* how many there have been */
     _Atomic uint64_t ticket; /* phase in the high half, next item in the low; IDLE between steps */
     atomic_int done;         /* items of this phase */
