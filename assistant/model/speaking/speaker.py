@@ -32,6 +32,8 @@ LEAD_HOPS = (
 )
 LONGEST_UNIT_FRAMES = 120
 SENTENCE_PAUSE_FRAMES = 12  # silence between two sentences, besides what each ends and begins with
+INAUDIBLE = 0.002  # of full scale: 54 dB below it
+KEPT_BEFORE = 48  # samples before the first audible one
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,10 @@ class Speaker:
             f0 = torch.cat([f0, f0.new_zeros(1, SENTENCE_PAUSE_FRAMES)], dim=1)
         pcm, vocoder = self.vocoder.synthesize(mel, state.vocoder, f0)
         skip = min(state.lead, mel.shape[1])
-        piece = Piece(mel[0], pcm[0, skip * MEL_HOP_LENGTH :] * state.manner.volume, word.end)
+        sound = pcm[0, skip * MEL_HOP_LENGTH :]
+        if not state.started:
+            sound = without_lead(sound)
+        piece = Piece(mel[0], sound * state.manner.volume, word.end)
         state = replace(
             state,
             waiting=rest,
@@ -267,6 +272,13 @@ class Speaker:
         mel, mel_state = self.head.frames.paint(features, f0, energy, style, sentence.frames.mel)
         frames = FrameState(pitch_state, mel_state)
         return mel, steadied(f0, sentence.f0_hz), SentenceState(hidden, frames, tuple(own), owed, f0[:, -1:])
+
+
+def without_lead(pcm: Tensor) -> Tensor:
+    """Sound from where it can be heard on: what comes before is only waited for."""
+    heard = (pcm.abs() > INAUDIBLE).nonzero()
+    first = max(0, int(heard[0]) - KEPT_BEFORE) if len(heard) else len(pcm)
+    return pcm[first:]
 
 
 def steadied(f0_hz: Tensor, before: Tensor) -> Tensor:

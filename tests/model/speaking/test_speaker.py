@@ -10,7 +10,15 @@ from torch import Tensor
 from assistant.errors import ConfigError
 from assistant.model.speaking.config import MelHeadConfig
 from assistant.model.speaking.head import MelHead
-from assistant.model.speaking.speaker import LONGEST_UNIT_FRAMES, Piece, Speaker, SpeakerState, steadied
+from assistant.model.speaking.speaker import (
+    KEPT_BEFORE,
+    LONGEST_UNIT_FRAMES,
+    Piece,
+    Speaker,
+    SpeakerState,
+    steadied,
+    without_lead,
+)
 from audiocodec.numbers import MEL_HOP_LENGTH, N_MELS
 from audiocodec.vocoder import SourceFilterVocoder, VocoderConfig
 
@@ -168,3 +176,10 @@ def test_pitch_is_steadied_by_its_voiced_neighbours_alone() -> None:
     wanted = torch.tensor([[200.0, 205.0, 0.0, 0.0, 165.0, 160.0, 165.0]])
     torch.testing.assert_close(steadied(pitch, before), wanted)
     torch.testing.assert_close(steadied(pitch[:, 4:], torch.zeros(1, 1)), wanted[:, 4:])
+
+
+def test_nobody_waits_for_silence_before_the_sound() -> None:
+    sound = torch.cat([torch.full((700,), 0.001), torch.full((300,), -0.5), torch.zeros(200)])
+    assert torch.equal(without_lead(sound), sound[700 - KEPT_BEFORE :])
+    assert len(without_lead(sound[690:])) == 510
+    assert len(without_lead(sound[:600])) == 0
