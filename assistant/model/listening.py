@@ -2,9 +2,11 @@
 any folder that holds them.
 """
 
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from assistant.model.adapters import merge
 from assistant.model.backbone import Backbone
@@ -25,7 +27,7 @@ from assistant.model.hearing_files import (
 )
 from assistant.model.loading import backbone_from_gguf
 from assistant.model.manner import MannerConfig
-from assistant.model.native.linear import Int8Linear, round_linears, threads_for
+from assistant.model.native.linear import Int8Linear, exchange, rounded, threads_for
 from assistant.model.native.stack import NativeBlockStack, NativeWindowLayers
 from assistant.model.speaking.loading import load_voice
 from assistant.model.tokenizer import tokenizer_from_gguf
@@ -33,7 +35,7 @@ from assistant.model.transcribe import Transcriber
 from assistant.model.turn_head import TurnHead
 from assistant.weights import store
 from assistant.weights.gguf import GGUFFile
-from audiocodec.encoder import EncoderConfig
+from audiocodec.encoder import BlockStack, EncoderConfig, WindowLayers
 from audiocodec.viva import VivaCodec
 from audiocodec.vocoder import VocoderState, enliven
 
@@ -75,9 +77,10 @@ def quicken_hearing(hearing: Hearing) -> None:
     encoder, reader = hearing.listener.encoder, hearing.listener.reader
     threads = threads_for(encoder)
     if threads is not None:
-        encoder.register_module("layers", NativeWindowLayers(threads, encoder.layers))
-        encoder.register_module("projector", NativeBlockStack(threads, encoder.projector))
-        round_linears(encoder, threads)
+        window, block, linear = (
+            partial(make, threads) for make in (NativeWindowLayers, NativeBlockStack, rounded)
+        )
+        exchange(encoder, ((WindowLayers, window), (BlockStack, block), (nn.Linear, linear)))
         reader.match = Int8Linear(threads, reader.rows().detach())
 
 

@@ -1,5 +1,7 @@
 """Products with int8 weights: near the float ones, and the same bits however rows are cut."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,7 @@ from assistant.model.checkpoint import leave_cores
 from assistant.model.decoder import TorchDecoder
 from assistant.model.native.build import find_compiler
 from assistant.model.native.decoder import native_decoder
-from assistant.model.native.linear import Int8Linear, round_linears
+from assistant.model.native.linear import Int8Linear, exchange, rounded
 from assistant.model.native.threads import Threads
 from assistant.model.quantized import pack, unpack
 
@@ -66,7 +68,7 @@ def test_all_linear_layers_of_a_module_are_replaced() -> None:
     x = values(5, 40)
     with torch.inference_mode():
         before = net(x)
-    round_linears(net, Threads(64))
+    exchange(net, ((nn.Linear, partial(rounded, Threads(64))),))
     assert not [layer for layer in net.modules() if isinstance(layer, nn.Linear)]
     torch.testing.assert_close(net(x), before, atol=0.03, rtol=0.03)
 

@@ -14,28 +14,24 @@ pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C compiler h
 SHAPES = [(64, 4, 96), (40, 5, 50)]  # width, heads, feed forward; heads of 16, and of 8 in rows not filled
 
 
-def rounded(net: torch.nn.Module) -> torch.nn.Module:
-    """Give every linear layer the weights that its int8 form stands for."""
-    for layer in net.modules():
-        if isinstance(layer, torch.nn.Linear):
-            rows, columns = layer.weight.shape
-            layer.weight.data = unpack(pack(layer.weight.detach()))[:rows, :columns].contiguous()
-    return net.eval()
-
-
-def varied(net: torch.nn.Module) -> torch.nn.Module:
-    """Norms and biases of an untrained net do nothing: give them something to do."""
+def prepare(net: torch.nn.Module) -> None:
+    """Give every linear layer the weights that its int8 form stands for. Norms and biases do nothing in an
+    untrained net: give them something to do.
+    """
     torch.manual_seed(4)
     for name, parameter in net.named_parameters():
         if "norm" in name or "bias" in name:
             torch.nn.init.normal_(parameter, 0.5, 0.5)
-    return net
+    for layer in net.modules():
+        if isinstance(layer, torch.nn.Linear):
+            rows, columns = layer.weight.shape
+            layer.weight.data = unpack(pack(layer.weight.detach()))[:rows, :columns].contiguous()
 
 
 def test_a_window_is_seen_as_by_pytorch() -> None:
     for width, heads, feed_forward in SHAPES:
         layers = WindowLayers(3, width, heads, feed_forward)
-        rounded(varied(layers))
+        prepare(layers)
         native = NativeWindowLayers(Threads(feed_forward, 2), layers)
         x = torch.randn(2, 37, width)
         for given in (slice(None), slice(20, 25)):
@@ -47,7 +43,7 @@ def test_a_window_is_seen_as_by_pytorch() -> None:
 def test_a_past_is_seen_and_kept_as_by_pytorch() -> None:
     for width, heads, feed_forward in SHAPES:
         stack = BlockStack(2, width, heads, feed_forward, 2, 5)
-        rounded(varied(stack))
+        prepare(stack)
         native = NativeBlockStack(Threads(feed_forward, 2), stack)
         x = torch.randn(2, 180, width)
         states = stack.initial_state(x, 2), native.initial_state(x, 2)

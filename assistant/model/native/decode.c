@@ -1,5 +1,5 @@
 /* What the pool's threads run: a step of a Llama-family decoder for several rows of several sessions, hearing's layers
- * (stack.h), or one product. The decoder's phases, and the entry points. Weights and activations: matrix.h; threads: pool.h.
+ * (stack.h), the voice's (convs.h), or one product. The decoder's phases, and the entry points. Weights and activations: matrix.h; threads: pool.h.
  */
 
 #include <math.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "attention.h"
+#include "convs.h"
 #include "project.h"
 #include "stack.h"
 
@@ -78,7 +79,8 @@ static void run_product(Pool *pool, uint32_t phase, Scratch *s) {
 static void run_phase(Pool *pool, uint32_t phase, int thread) {
     if (pool->job != STEP) {
         if (pool->job == PRODUCT) run_product(pool, phase, pool->scratch + thread);
-        else run_stack_phase(pool, phase, pool->scratch + thread);
+        else if (pool->job == STACK) run_stack_phase(pool, phase, pool->scratch + thread);
+        else run_convs_phase(pool, phase, thread);
         return;
     }
     const Step *step = &pool->step;
@@ -267,6 +269,26 @@ int pool_stack(Pool *pool, const Stack *whole) {
     }
     atomic_store(&pool->ticket, IDLE);
     memcpy(whole->out, shared->x + (size_t)whole->first * whole->width, sizeof(float) * whole->given * whole->width);
+    return 0;
+}
+
+/* Run the voice's blocks; not to be called by two threads at once. 0: done, 1: no memory. */
+int pool_convs(Pool *pool, const Convs *whole) {
+    Shared *shared = &pool->shared;
+    while (atomic_load(&pool->active)) sched_yield();
+    size_t x = (size_t)whole->rows * whole->width;
+    if (!grow(&shared->x, &pool->x_size, x) || !grow(&shared->h, &pool->h_size, (size_t)whole->rows * whole->hidden)) return 1;
+    memcpy(shared->x, whole->x, sizeof(float) * x);
+    pool->convs = *whole;
+    pool->job = CONVS;
+    if (whole->rows > TALL) wake_sleepers(pool);
+    for (uint32_t phase = 0; phase < (uint32_t)whole->layers * CONVS_STAGES; phase++) {
+        atomic_store(&pool->ticket, (uint64_t)phase << 32);
+        run_convs_phase(pool, phase, 0);
+        close_phase(pool, convs_items(&pool->convs, phase));
+    }
+    atomic_store(&pool->ticket, IDLE);
+    memcpy(whole->x, shared->x, sizeof(float) * x);
     return 0;
 }
 

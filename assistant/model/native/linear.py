@@ -1,6 +1,7 @@
 """Linear layers with int8 weights on the CPU: for a few rows, reading the weights is what they cost."""
 
 import ctypes
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,37 +32,36 @@ class Int8Linear(nn.Module):
         self._packed = pack(weight.detach())  # kept here, because the C side only points at it
         self._matrix = matrix(self._packed)
         self._bias = None if bias is None else bias.detach().float().clone()
+        pointers = (ctypes.pointer(self._matrix), None, address(self._bias), None)
+        self._product = Product(*pointers, 0, self.in_features, self.out_features)
 
-    @torch.inference_mode()
     def forward(self, x: Tensor) -> Tensor:
         """(…, in) to (…, out) float32."""
         if x.shape[-1] != self.in_features:
             raise ValueError(f"got {x.shape[-1]} columns, need {self.in_features}")
         if x.device.type != "cpu":
             raise ValueError(f"int8 products run on the CPU, got {x.device.type}")
-        rows = x.reshape(-1, self.in_features).float().contiguous()
+        rows = x.detach().reshape(-1, self.in_features).float().contiguous()
         out = torch.empty(len(rows), self.out_features)
-        self._threads.multiply(
-            Product(
-                ctypes.pointer(self._matrix),
-                rows.data_ptr(),
-                address(self._bias),
-                out.data_ptr(),
-                len(rows),
-                self.in_features,
-                self.out_features,
-            )
-        )
+        product = self._product
+        product.x, product.out, product.rows = rows.data_ptr(), out.data_ptr(), len(rows)
+        self._threads.multiply(product)
         return out.view(*x.shape[:-1], self.out_features)
 
 
-def round_linears(module: nn.Module, threads: Threads) -> None:
-    """Put an Int8Linear in the place of every linear layer of a module."""
+def exchange(module: nn.Module, makers: Sequence[tuple[type[nn.Module], Callable[..., nn.Module]]]) -> None:
+    """Put what ``makers`` make, the first whose type fits, in the place of a module's parts."""
     for name, child in module.named_children():
-        if isinstance(child, nn.Linear):
-            setattr(module, name, Int8Linear(threads, child.weight, child.bias))
+        make = next((make for kind, make in makers if isinstance(child, kind)), None)
+        if make is None:
+            exchange(child, makers)
         else:
-            round_linears(child, threads)
+            setattr(module, name, make(child))
+
+
+def rounded(threads: Threads, layer: nn.Linear) -> Int8Linear:
+    """A linear layer with its weights rounded."""
+    return Int8Linear(threads, layer.weight, layer.bias)
 
 
 def threads_for(*modules: nn.Module) -> Threads | None:
@@ -71,15 +71,3 @@ def threads_for(*modules: nn.Module) -> Threads | None:
         return Threads(max(layer.in_features for layer in layers))
     except DependencyError:
         return None
-
-
-def quicken(*modules: nn.Module) -> Threads | None:
-    """Round the linear layers of modules to int8, in their place; gives the threads that they share.
-
-    Without a compiler for the C part nothing is done, and nothing given.
-    """
-    threads = threads_for(*modules)
-    if threads is not None:
-        for module in modules:
-            round_linears(module, threads)
-    return threads

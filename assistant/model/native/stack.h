@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "norms.h"
 #include "project.h"
 
 #define QUERIES 16 /* of an attention item */
@@ -40,13 +41,6 @@ static int stack_items(const Stack *stack, uint32_t phase) {
     }
 }
 
-static void layer_norm(const float *x, const float *weight, const float *shift, float eps, int n, float *out) {
-    float mean = sum_floats(x, n) / (float)n;
-    for (int i = 0; i < n; i++) out[i] = x[i] - mean;
-    float scale = 1.0f / sqrtf(dot_floats(out, out, n) / (float)n + eps);
-    for (int i = 0; i < n; i++) out[i] = madd(out[i] * scale, weight[i], shift[i]);
-}
-
 static void layer_norm_and_round(const Stack *stack, const float *x, int rows, const float *weight, const float *shift,
                                  const Matrix *m, Scratch *s) {
     s->a.rows = rows;
@@ -54,11 +48,6 @@ static void layer_norm_and_round(const Stack *stack, const float *x, int rows, c
         layer_norm(x + (size_t)r * stack->width, weight, shift, stack->eps, stack->width, s->y);
         round_row(s->y, stack->width, m->cols, s->a, r);
     }
-}
-
-static void round_rows(const float *x, int rows, int width, const Matrix *m, Scratch *s) {
-    s->a.rows = rows;
-    for (int r = 0; r < rows; r++) round_row(x + (size_t)r * width, width, m->cols, s->a, r);
 }
 
 /* Lay out keys and values of each head, those of before first; keep them for the next call where it wants them. */

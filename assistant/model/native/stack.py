@@ -3,13 +3,20 @@
 Block by block they see few rows, so that in PyTorch as much time goes into calling as into computing.
 """
 
-import ctypes
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from assistant.model.native.structs import MAX_HEAD_DIM, MAX_ROWS, Stack, StackLayer, address, matrix
+from assistant.model.native.structs import (
+    MAX_HEAD_DIM,
+    MAX_ROWS,
+    Stack,
+    StackLayer,
+    address,
+    addresses,
+    matrix,
+)
 from assistant.model.native.threads import Threads
 from assistant.model.quantized import pack
 from audiocodec.encoder import BlockStack, Layer, WindowLayer, WindowLayers, distance_biases
@@ -83,7 +90,7 @@ class PackedStack:
         self._threads.stack(
             Stack(
                 self._layers,
-                *(_addresses(part) for part in (earlier, memory, biases)),
+                *(addresses(part) for part in (earlier, memory, biases)),
                 address(x),
                 address(out),
                 *(len(self._layers), len(x), self._width, self._heads, self._ffn_width),
@@ -92,10 +99,6 @@ class PackedStack:
             )
         )
         return out, memory
-
-
-def _addresses(tensors: Sequence[Tensor]) -> "ctypes.Array[ctypes.c_void_p] | None":
-    return (ctypes.c_void_p * len(tensors))(*(address(one) for one in tensors)) if tensors else None
 
 
 class NativeWindowLayers(nn.Module):

@@ -1,6 +1,7 @@
 """The C side's structures, field by field as in types.h and matrix.h."""
 
 import ctypes
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -53,6 +54,30 @@ class Stack(ctypes.Structure):
             (name, ctypes.c_int32)
             for name in ("layers", "rows", "width", "heads", "ffn_width", "seen", "first", "given")
         ),
+        ("eps", ctypes.c_float),
+    )
+
+
+class ConvLayer(ctypes.Structure):
+    """Weights of one of the voice's blocks."""
+
+    _fields_ = (
+        *((name, Matrix) for name in ("up", "down")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("up_bias", "down_bias", "conv", "conv_bias", "norm", "shift", "scale")
+        ),
+    )
+
+
+class Convs(ctypes.Structure):
+    """The voice's blocks and the frames that they are run over."""
+
+    _fields_ = (
+        ("layer", ctypes.POINTER(ConvLayer)),
+        *((name, ctypes.POINTER(ctypes.c_void_p)) for name in ("tails", "kept")),
+        ("x", ctypes.c_void_p),
+        *((name, ctypes.c_int32) for name in ("layers", "rows", "width", "hidden", "kernel")),
         ("eps", ctypes.c_float),
     )
 
@@ -135,6 +160,11 @@ def describe(model: QuantizedModel) -> Model:
 def address(tensor: Tensor | None) -> int | None:
     """Give a tensor's address, None for none."""
     return None if tensor is None else tensor.data_ptr()
+
+
+def addresses(tensors: Sequence[Tensor]) -> "ctypes.Array[ctypes.c_void_p] | None":
+    """Give the addresses of several tensors, None where there are none."""
+    return (ctypes.c_void_p * len(tensors))(*(address(one) for one in tensors)) if tensors else None
 
 
 def matrix(packed: PackedMatrix) -> Matrix:

@@ -6,7 +6,7 @@ import torch
 
 from assistant.errors import EngineError
 from assistant.model.native.build import load_library
-from assistant.model.native.structs import Product, Stack, Step
+from assistant.model.native.structs import Convs, Product, Stack, Step
 from assistant.model.quantized import GROUP
 
 
@@ -29,6 +29,7 @@ class Threads:
         self._library.pool_multiply.argtypes = (ctypes.c_void_p, ctypes.POINTER(Product))
         self._library.pool_multiply.restype = None
         self._library.pool_stack.argtypes = (ctypes.c_void_p, ctypes.POINTER(Stack))
+        self._library.pool_convs.argtypes = (ctypes.c_void_p, ctypes.POINTER(Convs))
         self._library.pool_close.argtypes = (ctypes.c_void_p,)
         self._pool = self._library.pool_open(threads or torch.get_num_threads(), self.widest)
         if not self._pool:
@@ -56,6 +57,15 @@ class Threads:
         """
         if self._library.pool_stack(self._pool, ctypes.byref(stack)):
             raise EngineError("no memory for hearing's layers")
+
+    def convs(self, convs: Convs) -> None:
+        """Run the voice's blocks.
+
+        Raises:
+            EngineError: no memory.
+        """
+        if self._library.pool_convs(self._pool, ctypes.byref(convs)):
+            raise EngineError("no memory for the voice's blocks")
 
     def multiply(self, product: Product) -> None:
         """Fill the product's ``out``."""

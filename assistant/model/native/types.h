@@ -69,6 +69,22 @@ typedef struct {
 } Stack;
 
 typedef struct {
+    Matrix up, down;
+    const float *up_bias, *down_bias;
+    const float *conv, *conv_bias; /* (kernel, width) and (width) */
+    const float *norm, *shift, *scale;
+} ConvLayer;
+
+typedef struct {
+    const ConvLayer *layer;
+    const float *const *tails; /* of each layer (kernel - 1, width): the frames before */
+    float *const *kept;        /* the same for the next call, to be filled */
+    float *x;                  /* (rows, width), in and out */
+    int32_t layers, rows, width, hidden, kernel;
+    float eps;
+} Convs;
+
+typedef struct {
     float *x, *qkv, *h, *partial;
     Session sessions[MAX_ROWS];
     int32_t owner[MAX_ROWS]; /* session of each row */
@@ -83,7 +99,7 @@ typedef struct {
     size_t scores_size;
 } Scratch;
 
-enum { STEP, PRODUCT, STACK };
+enum { STEP, PRODUCT, STACK, CONVS };
 
 typedef struct Pool {
     int threads;
@@ -91,10 +107,11 @@ typedef struct Pool {
     pthread_t *handles;
     Scratch *scratch;
     Shared shared;
-    int job; /* which of the next three is being run */
+    int job; /* which of the next ones is being run */
     Step step;
     Product product;
     Stack stack;
+    Convs convs;
     uint32_t products; /* how many there have been */
     _Atomic uint64_t ticket; /* phase in the high half, next item in the low; IDLE between steps */
     atomic_int done;         /* items of this phase */

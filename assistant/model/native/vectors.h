@@ -47,6 +47,11 @@ INLINE float gelu(float x) {
     return 0.5f * x * (x < 0.0f ? tail : 2.0f - tail);
 }
 
+INLINE float silu(float x) {
+    float e = fast_exp(-fabsf(x));
+    return x * (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
 #define PARTS 16 /* partial sums, which a vector holds */
 
 INLINE float sum_parts(float parts[PARTS]) {

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,12 +11,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from assistant.errors import WeightsError
-from assistant.model.native.linear import quicken
+from assistant.model.native.convs import NativeConvStack
+from assistant.model.native.linear import exchange, rounded, threads_for
 from assistant.model.speaking.config import MelHeadConfig
 from assistant.model.speaking.exceptions import packed, unpacked
 from assistant.model.speaking.head import MelHead
 from assistant.model.speaking.speaker import Speaker
 from assistant.paths import WEIGHTS
+from audiocodec.conv import ConvStack
 from audiocodec.vocoder import SourceFilterVocoder, VocoderConfig, enliven
 
 VOICE = WEIGHTS / "viva-voice.safetensors"
@@ -87,7 +90,11 @@ def load_speaker(path: Path = VOICE, device: str = "cpu") -> Speaker:
     """
     head, vocoder = load_voice(path)
     enliven(vocoder)
-    if device != "cpu" or quicken(head, vocoder) is None:
-        for net in (head, vocoder):
+    threads = threads_for(head, vocoder) if device == "cpu" else None
+    for net in (head, vocoder):
+        if threads is None:
             store_by_columns(net)
+        else:
+            convs, linear = (partial(make, threads) for make in (NativeConvStack, rounded))
+            exchange(net, ((ConvStack, convs), (nn.Linear, linear)))
     return Speaker(head.to(torch.device(device)), vocoder.to(torch.device(device)))
