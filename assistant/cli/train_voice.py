@@ -55,14 +55,20 @@ def mel_head(
     steps: Steps = 4_000,
     run: Run = "mel-head",
     pronounce: Annotated[bool, typer.Option(help="Also train the pronouncer, which is done early.")] = True,
+    pace: Pace = 1.0,
     shipped: Shipped = False,
     threads: Threads = 1,
     device: Device = "cpu",
 ) -> None:
     """Train the mel head."""
-    from assistant.training import voice_recipes
+    from dataclasses import replace
 
-    voice_recipes.train_mel_head(run, steps, pronounce, shipped, voice_recipes.Machine(threads, device))
+    from assistant.training import voice_recipes
+    from assistant.training.train_mel_head import MelHeadPlan
+
+    plan = MelHeadPlan(steps=steps) if pronounce else MelHeadPlan(steps=steps, lexicon_batch=0)
+    plan = replace(plan, rate=pace * plan.rate)
+    voice_recipes.train_mel_head(run, plan, shipped, voice_recipes.Machine(threads, device))
 
 
 def finish(

@@ -29,7 +29,8 @@ from audiocodec.vocoder import BINS
 SHARD_SENTENCES = 250
 STYLES = tuple(MANNERS)
 STYLE_SHARES = (60, 10, 10, 7, 13)  # percent, in the order of STYLES
-LEAST_START = 3  # frames of breath kept before a sentence where there are so many; at most four more
+LEAST_START = 3  # frames kept before a sentence where there are so many; at most four more than are wanted
+AUDIBLE = 0.002  # of full scale: the teacher's first consonants begin well before their own durations do
 LONGEST_END = 30  # frames of silence kept after it
 # How the styles that dialogues mark colour a neutral request: the head can only learn it from hidden states.
 COLOURS = {
@@ -164,7 +165,8 @@ class VoiceMaker:
             return None
         borders = np.round(np.cumsum([0, *units[1]]) * 600 / MEL_HOP_LENGTH).astype(np.int64)
         # Sentences begin and end where frames of mel and of the teacher lie on each other.
-        skip = max(0, int(borders[1]) - LEAST_START) // GROUP_HOPS * GROUP_HOPS
+        heard = int(np.argmax(np.abs(done.audio) * LEVEL > AUDIBLE)) // MEL_HOP_LENGTH
+        skip = max(0, min(int(borders[1]) - LEAST_START, heard - 1)) // GROUP_HOPS * GROUP_HOPS
         end = min(int(borders[-1]), int(borders[-2]) + LONGEST_END)
         borders[-1] = end = skip + -(-(end - skip) // GROUP_HOPS) * GROUP_HOPS
         borders = np.clip(borders, skip, end) - skip

@@ -127,14 +127,13 @@ def make_data(hours: float, vocoder_hours: float, threads: int, seed: int) -> No
             progress.update(task, completed=done)
 
 
-def train_mel_head(run: str, steps: int, pronounce: bool, shipped: bool, machine: Machine) -> None:
-    """Go on with a run of the mel head, with or without its pronouncer."""
+def train_mel_head(run: str, plan: MelHeadPlan, shipped: bool, machine: Machine) -> None:
+    """Go on with a run of the mel head."""
     device = machine.use()
     examples = read_corpus(corpus("head"))
-    plan = MelHeadPlan(steps=steps) if pronounce else MelHeadPlan(steps=steps, lexicon_batch=0)
     head = load_voice()[0] if shipped else MelHead(MelHeadConfig())
     recipe = MelHeadRecipe(head, plan, examples, lexicon(pronunciations()), device)
-    runs.train(RUNS / run, recipe, runs.Plan(steps))
+    runs.train(RUNS / run, recipe, runs.Plan(plan.steps))
 
 
 def train_vocoder(run: str, steps: int, adversarial_from: int, machine: Machine) -> None:
