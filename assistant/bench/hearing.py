@@ -11,7 +11,7 @@ import torch
 from assistant.bench import hearing_sets as sets
 from assistant.bench.judges.words import Recognizer, WordError, word_error
 from assistant.bench.memory import peak_mb
-from assistant.bench.turns import SmartTurn, ends_right, traits_right, worn
+from assistant.bench.turns import SmartTurn, ends_right, told_right, traits_right, worn
 from assistant.model.generate import Limits, generate
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN
 from assistant.model.transcribe import Transcriber, utterances
@@ -22,6 +22,7 @@ from audiocodec.numbers import SAMPLE_RATE
 NOISE_DB = 10.0
 CHOOSING_DB = 15.0  # trained voices in silence are too easy
 ANSWER_TOKENS = 60
+SYSTEM = "You are Viva, a friendly voice assistant. Answer briefly."
 GAP_SAMPLES = SAMPLE_RATE // 2  # between clips that are heard without a break
 
 
@@ -113,6 +114,11 @@ def manner(transcriber: Transcriber, head: TurnHead, count: int) -> list[Row]:
         Row(f"{name} named right (%)", {"viva": 100 * hit / max(1, total)}, total)
         for name, (hit, total) in traits_right(hearing, judged).items()
     ]
+    told = told_right(judged, lambda audio: answer(transcriber, SYSTEM, audio, "How did I sound?"))
+    rows += [
+        Row(f'{name} told right, asked "How did I sound?" (%)', {"viva": 100 * hit / max(1, total)}, total)
+        for name, (hit, total) in told.items()
+    ]
     ours, by_sound, total = ends_right(transcriber, head, judged)
     theirs, _ = SmartTurn().ends_right(judged)
     counts = {"viva": ours, "by its sound alone": by_sound, "smart-turn": theirs}
@@ -194,22 +200,20 @@ def understanding(tuned: Transcriber, untuned: Transcriber, recognizer: Recogniz
     from assistant.bench.judges.similarity import MiniLM
     from assistant.bench.understanding import Question, questions, table
 
-    system = "You are Viva, a friendly voice assistant. Answer briefly."
-
     def spoken(question: Question) -> str:
-        return answer(tuned, system, question.audio, "")
+        return answer(tuned, SYSTEM, question.audio, "")
 
     def typed(question: Question) -> str:
-        return answer(tuned, system, None, question.text)
+        return answer(tuned, SYSTEM, None, question.text)
 
     def transcribed(question: Question) -> str:
-        return answer(tuned, system, None, written(tuned, sets.Clip(question.audio, "")))
+        return answer(tuned, SYSTEM, None, written(tuned, sets.Clip(question.audio, "")))
 
     def chained(question: Question) -> str:
-        return answer(tuned, system, None, recognizer.hear(question.audio))
+        return answer(tuned, SYSTEM, None, recognizer.hear(question.audio))
 
     def before(question: Question) -> str:
-        return answer(untuned, system, None, question.text)
+        return answer(untuned, SYSTEM, None, question.text)
 
     asked = questions(sets.held_out(count))
     ways: dict[str, Callable[[Question], str]] = {

@@ -1,5 +1,7 @@
 """Traits and ends of turns: what is right from the sound alone, beside Smart-Turn on the same clips."""
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,15 @@ EXTREMES = {
     "slow or fast": ("rate", "slow", "fast"),
     "quiet or loud": ("loudness", "quiet", "loud"),
     "low or high": ("pitch", "low", "high"),
+}
+
+
+TOLD = {  # what an answer to "How did I sound?" says of kinds that a listener would not mix up
+    "rate": {"slow": r"\bslow", "fast": r"\b(fast|quick)"},
+    "loudness": {"quiet": r"\b(soft|quiet)", "loud": r"\bloud"},
+    "pitch": {"low": r"\blow\b", "high": r"\bhigh\b"},
+    "voicing": {"whispered": r"\bwhisper", "voiced": r"\bspoke\b"},
+    "intent": {"statement": r"\bstatement", "question": r"\bquestion"},
 }
 
 
@@ -55,6 +66,32 @@ def clean_pitch(hearing: Hearing, audio: Audio) -> str | None:
     return pitch_trait(prosody(whole, prosody.initial_state(1))[0][0])
 
 
+def truth_of(one: Judged) -> dict[str, str]:
+    """How a clip sounds."""
+    truth = dict(one.made.traits)
+    if one.pitch is not None and truth["voicing"] == "voiced":
+        truth["pitch"] = one.pitch
+    return truth
+
+
+def told_right(judged: list[Judged], ask: Callable[[Audio], str]) -> dict[str, tuple[int, int]]:
+    """Of whole utterances of one of two extremes, how many of how many an answer to how they sounded puts
+    right: it says so, and does not say the contrary as well.
+    """
+    counts = {name: [0, 0] for name in TOLD}
+    for one in judged:
+        truth = truth_of(one)
+        if not one.made.finished or not any(truth.get(name) in kinds for name, kinds in TOLD.items()):
+            continue
+        told = ask(one.made.sound).lower()
+        for name, kinds in TOLD.items():
+            if truth.get(name) in kinds:
+                said = {kind for kind, words in kinds.items() if re.search(words, told)}
+                counts[name][0] += said == {truth[name]}
+                counts[name][1] += 1
+    return {name: (hit, total) for name, (hit, total) in counts.items()}
+
+
 def traits_right(hearing: Hearing, judged: list[Judged]) -> dict[str, tuple[int, int]]:
     """For each trait how many of how many whole utterances were named right; and the same where only the two
     extremes are told apart, without the kind between them.
@@ -66,9 +103,7 @@ def traits_right(hearing: Hearing, judged: list[Judged]) -> dict[str, tuple[int,
         _, state = hearing.step(hearing.initial_state(), torch.from_numpy(one.made.sound))
         _, state = hearing.flush(state)
         impression = hearing.impression(state)
-        truth = dict(one.made.traits)
-        if one.pitch is not None and truth["voicing"] == "voiced":
-            truth["pitch"] = one.pitch
+        truth = truth_of(one)
         for name, kind in truth.items():
             counts[name][0] += impression.kinds[name][0] == kind
             counts[name][1] += 1
