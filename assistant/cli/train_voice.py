@@ -97,8 +97,14 @@ def voice_weights(
     ),
     run: Run = "finish",
     shipped: Shipped = False,
+    blend: Annotated[
+        float | None, typer.Option(help="Part of the way from the shipped voice (0) to that of the runs (1).")
+    ] = None,
 ) -> None:
     """Write the averaged nets of a finish as one voice, in half precision."""
+    from assistant.errors import UsageError
     from assistant.training import voice_recipes
 
-    print(voice_recipes.write_weights(out, run, shipped))
+    if blend is not None and not 0 < blend <= 1:
+        raise UsageError(f"a blend of {blend:g} is not possible: give a number above 0 and at most 1")
+    print(voice_recipes.write_weights(out, run, shipped, blend or 1.0))

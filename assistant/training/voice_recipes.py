@@ -180,16 +180,27 @@ def made_exceptions(pronouncer: Pronouncer) -> dict[str, tuple[int, ...]]:
     return {word: phones for word, phones in made.items() if word not in several}
 
 
-def write_weights(out: Path, run: str, shipped: bool) -> str:
+@torch.no_grad()
+def blend_in(net: nn.Module, before: nn.Module, part: float) -> None:
+    """Move a net to ``part`` of the way from where it began; see ``shipped_parts.write_blend``."""
+    for own, old in zip(net.parameters(), before.parameters(), strict=True):
+        own.copy_(torch.lerp(old, own, part))
+
+
+def write_weights(out: Path, run: str, shipped: bool, blend: float = 1.0) -> str:
     """Write the voice that a run of the finish ended with and say what is in it.
 
-    ``shipped`` takes what the run did not train from the shipped voice: all, where there is no run.
+    ``shipped`` takes what the run did not train from the shipped voice: all, where there is no run. ``blend``
+    is the part of the way from the shipped voice to the runs'.
     """
     head, vocoder = first_voice(shipped)
     steps = 0
     if not shipped or (RUNS / run).exists():
         runs.load_module(RUNS / run, "average_frames", head.frames)
         steps = runs.load_module(RUNS / run, "average_vocoder", vocoder)
+    if blend < 1:
+        for net, before in zip((head, vocoder), load_voice(), strict=True):
+            blend_in(net, before, blend)
     head.pronouncer.exceptions = made_exceptions(head.pronouncer)
     save_voice(out, head, vocoder)
     sum_hex = hashlib.sha256(out.read_bytes()).hexdigest()
