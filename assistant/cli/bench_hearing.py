@@ -32,12 +32,14 @@ def hearing(
 ) -> None:
     """Measure hearing on voices and sentences that were put aside and on real people."""
     from assistant.errors import UsageError
+    from assistant.model.checkpoint import leave_cores
     from assistant.model.listening import load_transcriber
 
     chosen = parts or [part for part in PARTS if part != "choosing"]
     if unknown := [part for part in chosen if part not in PARTS]:
         raise UsageError(f"{unknown[0]!r} is no part of it; known are {', '.join(PARTS)}")
     transcriber = load_transcriber(weights)
+    leave_cores(transcriber.decoder)  # as the daemon does
     for row in measured(chosen, transcriber, count, minutes, weights):
         if as_json:
             print(json.dumps(asdict(row), ensure_ascii=False), flush=True)
