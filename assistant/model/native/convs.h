@@ -43,18 +43,6 @@ static void keep_tail(const Convs *convs, const float *x, const float *tail, flo
                sizeof(float) * convs->width);
 }
 
-static void up_and_silu(Pool *pool, uint32_t phase, const ConvLayer *layer, const Scratch *s, int rows, int hidden) {
-    float part[MAX_ROWS * WIDE];
-    for (int item; (item = take(pool, phase, items_of(&layer->up))) >= 0; finish(pool)) {
-        multiply_item(&layer->up, item, s->a, rows, part);
-        int first = item * WIDE, n = hidden - first < WIDE ? hidden - first : WIDE;
-        for (int r = 0; r < rows; r++) {
-            float *to = pool->shared.h + (size_t)r * hidden + first;
-            for (int i = 0; i < n; i++) to[i] = silu(part[r * WIDE + i] + layer->up_bias[first + i]);
-        }
-    }
-}
-
 static void down_and_add(Pool *pool, uint32_t phase, const ConvLayer *layer, const Scratch *s, int rows, int width) {
     float part[MAX_ROWS * WIDE];
     for (int item; (item = take(pool, phase, items_of(&layer->down))) >= 0; finish(pool)) {
@@ -77,7 +65,7 @@ static void run_convs_phase(Pool *pool, uint32_t phase, int thread) {
     if (phase % CONVS_STAGES == CONVS_UP) {
         convolve_and_round(convs, layer, pool->shared.x, convs->tails[index], s);
         if (thread == 0) keep_tail(convs, pool->shared.x, convs->tails[index], convs->kept[index]);
-        up_and_silu(pool, phase, layer, s, convs->rows, convs->hidden);
+        project_through(pool, phase, &layer->up, s, convs->rows, pool->shared.h, convs->hidden, layer->up_bias, silu);
     } else {
         round_rows(pool->shared.h, convs->rows, convs->hidden, &layer->down, s);
         down_and_add(pool, phase, layer, s, convs->rows, convs->width);

@@ -134,18 +134,6 @@ static void attend_all(Pool *pool, uint32_t phase, const Stack *stack, int index
         attend_queries(pool, stack, index, item / tiles, item % tiles, scores);
 }
 
-static void up_and_gelu(Pool *pool, uint32_t phase, const StackLayer *layer, const Scratch *s, int rows, int ffn_width) {
-    float part[MAX_ROWS * WIDE];
-    for (int item; (item = take(pool, phase, items_of(&layer->up))) >= 0; finish(pool)) {
-        multiply_item(&layer->up, item, s->a, rows, part);
-        int first = item * WIDE, n = ffn_width - first < WIDE ? ffn_width - first : WIDE;
-        for (int r = 0; r < rows; r++) {
-            float *to = pool->shared.h + (size_t)r * ffn_width + first;
-            for (int i = 0; i < n; i++) to[i] = gelu(part[r * WIDE + i] + layer->up_bias[first + i]);
-        }
-    }
-}
-
 /* Take part in a phase until none of its items is left to take. */
 static void run_stack_phase(Pool *pool, uint32_t phase, Scratch *s) {
     const Stack *stack = &pool->stack;
@@ -165,7 +153,7 @@ static void run_stack_phase(Pool *pool, uint32_t phase, Scratch *s) {
         break;
     case STACK_UP:
         layer_norm_and_round(stack, out, rows, layer->ffn_norm, layer->ffn_shift, &layer->up, s);
-        up_and_gelu(pool, phase, layer, s, rows, stack->ffn_width);
+        project_through(pool, phase, &layer->up, s, rows, pool->shared.h, stack->ffn_width, layer->up_bias, gelu);
         break;
     default:
         round_rows(pool->shared.h, rows, stack->ffn_width, &layer->down, s);
