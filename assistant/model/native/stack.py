@@ -39,8 +39,8 @@ def packed(layer: WindowLayer | Layer) -> tuple[StackLayer, tuple[object, ...]]:
     vectors |= {f"{name}_shift": part.bias for name, part in norms.items()}
     vectors = {name: vector.detach().float().clone() for name, vector in vectors.items()}
     pointers = {name: matrix(value) for name, value in matrices.items()}
-    addresses = {name: address(vector) for name, vector in vectors.items()}
-    return StackLayer(**pointers, **addresses), (matrices, vectors)
+    places = {name: address(vector) for name, vector in vectors.items()}
+    return StackLayer(**pointers, **places), (matrices, vectors)
 
 
 class PackedStack:
