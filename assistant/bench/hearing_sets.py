@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from assistant.errors import WeightsError
 from assistant.training.augment import Wear
-from assistant.training.hearing_recipes import rooms, speech_folder
+from assistant.training.hearing_recipes import rooms
 from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus
+from assistant.training.speech_makers import speech_folder
 from assistant.training.texts import WORD, for_choices
 
 Audio = NDArray[np.float32]

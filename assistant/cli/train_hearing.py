@@ -15,6 +15,7 @@ Pace = Annotated[float, typer.Option(help="Factor on the learning rates, under 1
 def add(group: typer.Typer) -> None:
     """Add the commands to the group."""
     group.command("speech-data")(speech_data)
+    group.command()(renderer)
     group.command()(words)
     group.command()(encoder)
     group.command()(hear)
@@ -28,7 +29,7 @@ def add(group: typer.Typer) -> None:
 
 
 def speech_data(
-    maker: Annotated[str, typer.Argument(help="kokoro, hibari, old, or piper (tests only)")],
+    maker: Annotated[str, typer.Argument(help="kokoro, kokoro-quick, hibari, old, or piper (tests only)")],
     hours: Annotated[float, typer.Option(help="Hours of speech in the corpus.")] = 1.0,
     held_out: Annotated[bool, typer.Option("--held-out", help="The voices and sentences for tests.")] = False,
     wide: Annotated[bool, typer.Option("--wide", help="Sentences with many words.")] = False,
@@ -39,7 +40,7 @@ def speech_data(
 ) -> None:
     """Make many-speaker speech with known words, timing and manner, outside the repository."""
     from assistant.errors import UsageError
-    from assistant.training.hearing_recipes import Use, make_speech
+    from assistant.training.speech_makers import Use, make_speech
 
     asked = {Use.TESTS: held_out, Use.WIDE: wide, Use.CHOICES: choices, Use.BURSTS: bursts}
     uses = [use for use, wanted in asked.items() if wanted]
@@ -47,6 +48,23 @@ def speech_data(
         raise UsageError("a corpus has one use: give one of --held-out, --wide, --choices and --bursts")
     for made in make_speech(maker, hours, uses[0] if uses else Use.TRAINING):
         print(f"{made:.2f} of {hours:.2f} hours", flush=True)
+
+
+def renderer(steps: Steps = 1_500, threads: Threads = 0) -> None:
+    """Teach the small net that makes Kokoro's voices quick, from the speech that Kokoro has made."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from assistant.paths import RUNS
+    from assistant.training import speech_makers
+    from assistant.training.runs import Plan, train
+
+    set_threads(threads)
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("frames", total=1)
+        for done in speech_makers.frames_for_renderer():
+            progress.update(task, completed=done)
+    train(RUNS / speech_makers.RENDERER_RUN, speech_makers.renderer_recipe(steps), Plan(steps))
 
 
 def words() -> None:
@@ -82,6 +100,7 @@ def hear(
     kokoro: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 2_000,
     hibari: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 6_000,
     kokoro_wide: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 0,
+    kokoro_quick: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 0,
     shipped: Annotated[bool, typer.Option("--shipped", help="Hear with the shipped encoder.")] = False,
     threads: Threads = 0,
 ) -> None:
@@ -90,7 +109,12 @@ def hear(
     from assistant.training.hearing_recipes import read_language
 
     set_threads(threads)
-    wanted = {"kokoro": kokoro, "hibari": hibari, "kokoro-wide": kokoro_wide}
+    wanted = {
+        "kokoro": kokoro,
+        "hibari": hibari,
+        "kokoro-wide": kokoro_wide,
+        "kokoro-quick": kokoro_quick,
+    }
     utterances = {corpus: count for corpus, count in wanted.items() if count}
     for maker, count in hear_corpora(read_language(), utterances, shipped):
         print(f"{maker}: {count} utterances", flush=True)

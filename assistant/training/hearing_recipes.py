@@ -8,7 +8,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
 
 import torch
@@ -37,29 +36,24 @@ from assistant.model.loading import load_backbone
 from assistant.model.manner import MannerConfig
 from assistant.model.tokenizer import Tokenizer, tokenizer_from_gguf
 from assistant.paths import RUNS, WEIGHTS, cache_dir
-from assistant.training.bursts import burst_lines
 from assistant.training.features import FeatureSet, hear_corpus, read_features
 from assistant.training.lora import Adapted
-from assistant.training.piper import Piper
 from assistant.training.precision import working_dtype
 from assistant.training.runs import load_module
 from assistant.training.speech_batches import FULL_STEPS, Sound, SpeechBatches
 from assistant.training.speech_data import (
     CorpusAudio,
-    Draw,
     Utterance,
-    make_corpus,
     never_learned,
-    plain,
     read_corpus,
 )
-from assistant.training.texts import always_capital, for_choices, lines, spoken_form
+from assistant.training.speech_makers import SHARES, corpora, speech_folder
+from assistant.training.texts import always_capital, lines, spoken_form
 from assistant.training.token_sounds import token_sounds
 from assistant.training.train_codec import CodecRecipe
 from assistant.training.train_encoder import EncoderRecipe, Pace
 from assistant.training.train_manner import MannerRecipe, through_codebooks
 from assistant.training.train_omni import OmniPace, OmniRecipe, Speech
-from assistant.training.voices import CHOICES, HELD_OUT, Hibari, Kokoro, Maker, OldEngines, Phonemes
 from assistant.training.whisper_start import read_ctranslate2, start_from
 from assistant.training.wide_texts import WideTexts, package_sentences, read_words
 from assistant.weights import store
@@ -68,14 +62,6 @@ from audiocodec.encoder import EncoderConfig
 from audiocodec.viva import DecoderConfig, MelDecoder
 
 BACKBONE = ("smollm2-135m-instruct", "model.gguf")
-SHARES = {  # how often each corpus is drawn; the old engines together at most a tenth
-    "kokoro": 0.5,
-    "hibari": 0.2,
-    "old": 0.02,
-    "kokoro-wide": 0.5,
-    "hibari-wide": 0.5,
-    "old-wide": 0.05,
-}
 ENCODER_RUN, CODES_RUN, MANNER_RUN = "hearing-encoder", "hearing-codes", "hearing-manner"
 CODEC_RUN, OMNI_RUN = "hearing-codec", "omni"
 HEARD_WEAR = 0.6  # strength
@@ -110,66 +96,6 @@ def read_language() -> Language:
     tokens, embedding = torch.tensor(sorted(found)), file.tensor("token_embd.weight").float()
     phones = token_sounds(words, tokens, tokenizer.encode, tokenizer.decode)
     return Language(tokenizer, embedding, tokens, phones, names)
-
-
-class Use(Enum):
-    """What a corpus is for; its value ends the name of its folder."""
-
-    TRAINING = ""
-    TESTS = "-held-out"  # voices and sentences put aside
-    WIDE = "-wide"  # training with many words
-    CHOICES = "-choices"  # voices and sentences on which settings are chosen
-    BURSTS = "-bursts"  # short phrases of agreement, and of somebody who wants to speak
-
-
-MAKERS = ("kokoro", "hibari", "old", "piper")
-
-
-def speech_folder(maker: str) -> Path:
-    """Where a maker's corpus lies."""
-    return cache_dir() / "speech" / maker
-
-
-def make_speech(maker: str, hours: float, use: Use = Use.TRAINING) -> Iterator[float]:
-    """Make a corpus; yields its hours as they grow."""
-    if maker not in MAKERS:
-        raise WeightsError(f"{maker!r} makes no speech; {', '.join(MAKERS)} do")
-    if use is Use.CHOICES and maker != "kokoro":
-        raise WeightsError("only kokoro has voices that are kept for choices")
-    if maker == "piper" and use is not Use.TESTS:
-        raise WeightsError("the voice of piper is for tests only: add --held-out")
-    folder = speech_folder(maker + use.value)
-    seed = MAKERS.index(maker) + 1 + 10 * list(Use).index(use)
-    return make_corpus(folder, _maker(maker, use), _texts(use), hours, seed)
-
-
-def _maker(name: str, use: Use) -> Maker:
-    if name == "old":
-        return OldEngines()
-    if name == "hibari":
-        return Hibari(Phonemes())
-    if name == "piper":
-        return Piper(store.path("piper-joe"))
-    voices = {Use.TESTS: HELD_OUT, Use.CHOICES: CHOICES}
-    return Kokoro(store.path("kokoro"), store.path("kokoro-voices"), Phonemes(), voices.get(use))
-
-
-def _texts(use: Use) -> Draw:
-    if use is Use.WIDE:
-        return WideTexts(read_words(), package_sentences()).draw
-    if use is Use.BURSTS:
-        return burst_lines()
-    if use is Use.CHOICES:
-        return plain([line for line in lines(test=False) if for_choices(line.source)])
-    return plain(lines(test=use is Use.TESTS))
-
-
-def corpora() -> dict[str, Path]:
-    """The training corpora that have been made."""
-    found = {maker: speech_folder(maker) for maker in SHARES if read_corpus(speech_folder(maker))}
-    if not found:
-        raise WeightsError("no training speech yet: run `vivavoce train speech-data`")
-    return found
 
 
 def speech_batches(language: Language, seed: int = 1) -> SpeechBatches:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.errors import DependencyError
-from assistant.training.voices import DURATION_UNIT, session_with_durations
+from assistant.training.voices import DURATION_UNIT, open_graph
 
 Floats = NDArray[np.float32]
 TEACHER_HOP = 300  # samples
@@ -81,7 +81,7 @@ class Teacher:
         from pathlib import Path
 
         self.voice = Hibari(threads=1)
-        self.session: Any = session_with_durations(Path(self.voice.model_path), "/Round_output_0")
+        self.session: Any = open_graph(Path(self.voice.model_path), add="/Round_output_0")
         self.dsp: Any = dsp
 
     def phonemes(self, text: str) -> list[str]:

@@ -26,17 +26,15 @@ from assistant.training.heard_runs import Imagination, runs_of
 from assistant.training.hearing_recipes import (
     BACKBONE,
     HEARD_WEAR,
-    MAKERS,
     Language,
-    Use,
     heard_features,
     row_reader,
     speech_batches,
-    speech_folder,
 )
 from assistant.training.precision import working_dtype
 from assistant.training.shipped_parts import shipped_hearing
 from assistant.training.speech_data import CorpusAudio, Utterance, never_learned, read_corpus
+from assistant.training.speech_makers import MAKERS, Use, speech_folder
 from assistant.training.texts import for_choices, lines, spoken_form
 from assistant.training.train_agreement import NOISES, AgreementRecipe, Bursts, hear_bursts, worn_bursts
 from assistant.training.train_manner import through_codebooks

@@ -8,7 +8,7 @@ durations.
 import io
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ DURATION_UNIT = 600  # samples of one unit of duration in Kokoro and hibari: 25 
 HELD_OUT = frozenset({"bf_lily", "am_onyx", "af_nova", "bm_daniel"})  # tests only, never trained on
 CHOICES = frozenset({"af_river", "am_puck", "bm_fable"})  # never trained on: settings are chosen with them
 STYLE_ROWS, STYLE_WIDTH = 510, 256
+DURATIONS = "/encoder/Round_output_0"  # of Kokoro's graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,10 @@ class Maker(Protocol):
         ...
 
 
-def session_with_durations(model: Path, durations: str) -> Any:
-    """Open an ONNX graph with one of its inner tensors as a further, last output."""
+def open_graph(model: Path, add: str = "", only: Sequence[str] = ()) -> Any:
+    """Open an ONNX graph with one of its inner tensors as a further, last output, or only so far as some of
+    its tensors need.
+    """
     try:
         import onnx
         import onnxruntime
@@ -57,15 +60,32 @@ def session_with_durations(model: Path, durations: str) -> Any:
         raise DependencyError(f"{error.name} is missing: install vivavoce[train]") from error
     if not model.exists():
         raise WeightsError(f"{model} is missing: run `vivavoce models fetch kokoro`")
-    graph = onnx.load(str(model))
-    if durations not in {output.name for output in graph.graph.output}:
-        graph.graph.output.append(onnx.helper.make_tensor_value_info(durations, onnx.TensorProto.FLOAT, None))
+    whole = onnx.load(str(model))
+    graph = whole.graph
+    if only:
+        needed = nodes_behind(graph.node, only)
+        del graph.output[:], graph.node[:]
+        graph.node.extend(needed)
+    known = {output.name for output in graph.output}
+    for name in (*only, *([add] if add else [])):
+        if name not in known:
+            graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(
-        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        whole.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
+
+
+def nodes_behind(nodes: Iterable[Any], outputs: Iterable[str]) -> list[Any]:
+    """Those of an ONNX graph's nodes that some tensors are made by, in their order."""
+    nodes, wanted, kept = list(nodes), set(outputs), []
+    for node in reversed(nodes):  # a graph lists what makes a tensor before what uses it
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+            kept.append(node)
+    return kept[::-1]
 
 
 def word_ends(phonemes: str, durations: Audio) -> tuple[int, ...]:
@@ -112,6 +132,15 @@ class Phonemes:
         )
 
 
+def feed(tokens: list[int], style: Audio, rate: float) -> dict[str, NDArray[Any]]:
+    """Kokoro's inputs."""
+    return {
+        "tokens": np.asarray([[0, *tokens, 0]], np.int64),
+        "style": style[None],
+        "speed": np.asarray([rate], np.float32),
+    }
+
+
 class Kokoro:
     """Kokoro-82M with its voices, mixtures of two of them and mild extrapolations."""
 
@@ -121,7 +150,7 @@ class Kokoro:
         """``model`` and ``voices`` are the folders of the net and of the speakers. ``names`` restricts the
         voices (each spoken pure); by default all but those put aside are mixed.
         """
-        self.session = session_with_durations(model / "kokoro.onnx", "/encoder/Round_output_0")
+        self.session = self._open(model / "kokoro.onnx")
         self.vocabulary: dict[str, int] = json.loads((model / "vocab.json").read_text())["vocab"]
         found = {path.stem: path for path in sorted(voices.glob("*.bin"))}
         aside = HELD_OUT | CHOICES
@@ -139,14 +168,16 @@ class Kokoro:
             return None
         tokens = [self.vocabulary[phoneme] for phoneme in phonemes]
         rate = 1.0 if self.pure else float(np.clip(rng.normal(1.0, 0.17), 0.65, 1.5))
-        feed = {
-            "tokens": np.asarray([[0, *tokens, 0]], np.int64),
-            "style": style[len(tokens) - 1][None],
-            "speed": np.asarray([rate], np.float32),
-        }
-        outputs = self.session.run(None, feed)
-        audio = np.asarray(outputs[0], np.float32).ravel()
-        return Spoken(audio, voice, word_ends(phonemes, np.asarray(outputs[-1]).ravel()), rate, 0.0)
+        audio, durations = self.sound(tokens, style[len(tokens) - 1], rate)
+        return Spoken(audio, voice, word_ends(phonemes, durations), rate, 0.0)
+
+    def sound(self, tokens: list[int], style: Audio, rate: float) -> tuple[Audio, Audio]:
+        """Sound (samples,) of phonemes, and their durations with those of the pads at both ends."""
+        audio, durations = self.session.run(None, feed(tokens, style, rate))
+        return np.asarray(audio, np.float32).ravel(), np.asarray(durations).ravel()
+
+    def _open(self, model: Path) -> Any:
+        return open_graph(model, add=DURATIONS)
 
     def _draw(self, rng: np.random.Generator) -> tuple[str, Audio]:
         names = list(self.styles)
@@ -172,7 +203,7 @@ class Hibari:
         from hibari.tts import ASSETS
 
         self.dsp = dsp
-        self.session = session_with_durations(Path(ASSETS) / "hibari.onnx", "/Round_output_0")
+        self.session = open_graph(Path(ASSETS) / "hibari.onnx", add="/Round_output_0")
         self.vocabulary: dict[str, int] = json.loads((Path(ASSETS) / "vocab.json").read_text())
         self.phonemes = phonemes
 

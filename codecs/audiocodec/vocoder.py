@@ -1,7 +1,7 @@
 """Causal vocoder: log mel to sound, with three mel frames of look-ahead.
 
 Causal nets read the mel frames and give three things. A filter for a pulse train of the pitch and one for
-noise, at every mel frame (see ``SourceFilterVocoder.render``); and, four times for every five mel frames,
+noise, at every mel frame (see ``render``); and, four times for every five mel frames,
 the rest: short spectra with phases of their own (see rest.py). Pulses carry the voice and noise the whisper,
 the rest what neither can: how a voice is rough, bursts, hissing sounds. All three can be learned outright
 from a teacher that is built alike.
@@ -112,10 +112,30 @@ class PitchNet(nn.Module):
         return self.leave(y), state
 
 
+def render(filters: Tensor, source: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
+    """Filter an excitation frame by frame and overlap-add.
+
+    Args:
+        filters: (B, T, 2 * BINS) log gains for the pulses and for the noise.
+        source: (B, 2, (T + 1) * MEL_HOP_LENGTH) pulses and noise, from one hop before the first frame.
+        overlap: (B, MEL_HOP_LENGTH) second half of the frame before.
+
+    Returns:
+        PCM (B, T * MEL_HOP_LENGTH) and the second half of the last frame.
+    """
+    steps = torch.arange(SYNTHESIS_LENGTH, device=source.device) + 0.5
+    window = torch.sin(torch.pi * steps / SYNTHESIS_LENGTH)
+    gains = torch.stack(filters.clamp_max(MAX_LOG_GAIN).exp().chunk(2, dim=-1), dim=1)
+    spectra = torch.fft.rfft(source.unfold(-1, SYNTHESIS_LENGTH, MEL_HOP_LENGTH) * window)
+    frames = (spectra * gains).sum(dim=1)
+    halves = torch.fft.irfft(frames, n=SYNTHESIS_LENGTH) * window
+    first, second = halves[..., :MEL_HOP_LENGTH], halves[..., MEL_HOP_LENGTH:]
+    carried = torch.cat([overlap[:, None], second[:, :-1]], dim=1)
+    return (first + carried).flatten(1), second[:, -1]
+
+
 class SourceFilterVocoder(nn.Module):
     """The assistant's own vocoder."""
-
-    window: Tensor
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
@@ -129,8 +149,6 @@ class SourceFilterVocoder(nn.Module):
             self.leave.weight.mul_(0.3)
             self.leave.bias.copy_(torch.tensor([-5.0, -7.0]).repeat_interleave(BINS))
         self.rest = RestNet(config.channels, config.rest_layers, config.hidden, config.kernel)
-        steps = torch.arange(SYNTHESIS_LENGTH) + 0.5
-        self.register_buffer("window", torch.sin(torch.pi * steps / SYNTHESIS_LENGTH), persistent=False)
 
     @property
     def delay_frames(self) -> int:
@@ -139,7 +157,7 @@ class SourceFilterVocoder(nn.Module):
 
     def initial_state(self, batch: int, seed: int = 0) -> VocoderState:
         """State before the first frame; ``seed`` fixes the noise."""
-        device = self.window.device
+        device = self.norm.weight.device
         return VocoderState(
             pitch=self.pitch.stack.initial_state(batch),
             filters=self.stack.initial_state(batch),
@@ -181,7 +199,7 @@ class SourceFilterVocoder(nn.Module):
         hops = shaped.filters.shape[1]
         train, pulse_state = pulses(shaped.f0_hz, state.pulse)
         source = torch.stack([train, noise(state.seeds, state.hop, hops)], dim=1)
-        made, overlap = self.render(shaped.filters, torch.cat([state.source, source], dim=-1), state.overlap)
+        made, overlap = render(shaped.filters, torch.cat([state.source, source], dim=-1), state.overlap)
         made = torch.cat([state.ready, made], dim=-1)
         pitch_state, filter_state, rest_state = shaped.after
         rest, tail = self.rest.sound(shaped.rest, state.hop, hops, rest_state.tail)
@@ -197,25 +215,6 @@ class SourceFilterVocoder(nn.Module):
             replace(rest_state, tail=tail),
         )
         return made[:, : hops * MEL_HOP_LENGTH] + rest, after
-
-    def render(self, filters: Tensor, source: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
-        """Filter the excitation frame by frame and overlap-add.
-
-        Args:
-            filters: (B, T, 2 * BINS) log gains for the pulses and for the noise.
-            source: (B, 2, (T + 1) * MEL_HOP_LENGTH) pulses and noise, from one hop before the first frame.
-            overlap: (B, MEL_HOP_LENGTH) second half of the frame before.
-
-        Returns:
-            PCM (B, T * MEL_HOP_LENGTH) and the second half of the last frame.
-        """
-        gains = torch.stack(filters.clamp_max(MAX_LOG_GAIN).exp().chunk(2, dim=-1), dim=1)
-        spectra = torch.fft.rfft(source.unfold(-1, SYNTHESIS_LENGTH, MEL_HOP_LENGTH) * self.window)
-        frames = (spectra * gains).sum(dim=1)
-        halves = torch.fft.irfft(frames, n=SYNTHESIS_LENGTH) * self.window
-        first, second = halves[..., :MEL_HOP_LENGTH], halves[..., MEL_HOP_LENGTH:]
-        carried = torch.cat([overlap[:, None], second[:, :-1]], dim=1)
-        return (first + carried).flatten(1), second[:, -1]
 
     def synthesize(
         self, mel: Tensor, state: VocoderState, f0_hz: Tensor | None = None

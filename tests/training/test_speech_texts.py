@@ -5,8 +5,8 @@ import random
 import pytest
 
 from assistant.errors import WeightsError
-from assistant.training.hearing_recipes import Use, make_speech
 from assistant.training.speech_data import never_learned
+from assistant.training.speech_makers import Use, make_speech
 from assistant.training.texts import (
     always_capital,
     dialogues,
