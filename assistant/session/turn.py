@@ -3,7 +3,8 @@
 Fast and patient: after ``speculate_ms`` of silence the answer is begun, unheard. It is let out after
 ``finished_ms`` when the model finds the utterance complete, a little later when it is nearly sure. When it
 finds it incomplete, the answer is taken back and listening goes on, until a later judgement says complete or
-the silence has become longer than the model's doubt is worth, at most ``patience_ms``.
+the silence has become longer than the model's doubt is worth, at most ``patience_ms``; shortly before that
+an answer is begun again, so that nobody waits for it as well.
 """
 
 from collections import deque
@@ -24,7 +25,7 @@ class TurnPolicy:
     finished_ms: int = 200
     doubt_ms: int = 4_000  # what P(finished) 0 would be worth
     patience_ms: int = 2_500  # longer is never waited, or people think that nobody listens
-    hold_ms: int = 400  # an answer that is to wait longer is taken back, so that more can be heard
+    hold_ms: int = 240  # an answer that has longer to wait is taken back, so that more can be heard
     threshold: float = 0.95  # of P(finished)
     by_score: bool = True  # False: silence alone decides, after finished_ms
 
@@ -90,7 +91,7 @@ class TurnTaker:
         if not self.speaking or not self.policy.by_score or self.silence_ms == 0 or covered_ms <= 0:
             return None
         self._finished = finished
-        if self.held and self.policy.wait_ms(finished) > self.policy.hold_ms:
+        if self.held and self._left_ms() > self.policy.hold_ms:
             return self._reopen()
         return self._end() if self._speculated and self._waited() else None
 
@@ -112,13 +113,22 @@ class TurnTaker:
     def _silence(self) -> Decision | None:
         if self._waited():
             return self._end()
-        if not self._speculated and self.silence_ms >= self.policy.speculate_ms:
+        if not self.held and self._soon():
             self.held = self._speculated = True
             return Decision.SPECULATE
         return None
 
+    def _soon(self) -> bool:
+        """Whether an answer that is begun now is wanted about when it is there."""
+        if not self._speculated:
+            return self.silence_ms >= self.policy.speculate_ms
+        return self._finished is not None and self._left_ms() <= self.policy.hold_ms
+
+    def _left_ms(self) -> int:
+        return self.policy.wait_ms(self._finished) - self.silence_ms
+
     def _waited(self) -> bool:
-        return self.silence_ms >= self.policy.wait_ms(self._finished)
+        return self._left_ms() <= 0
 
     def _reopen(self) -> Decision:
         self.held = False

@@ -74,16 +74,18 @@ def test_cancelled_unheard_answer_never_happened(omni: Omni) -> None:
     torch.testing.assert_close(next_logits(omni, conversation), before)
 
 
+@pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("first", [BLOCK * 2 + BLOCK[:500], SILENCE + BLOCK[:0], BLOCK])
-def test_reopened_turn_goes_on_as_if_never_answered(omni: Omni, first: bytes) -> None:
+def test_reopened_turn_goes_on_as_if_never_answered(omni: Omni, first: bytes, times: int) -> None:
     plain, reopened = omni.open("Be kind."), omni.open("Be kind.")
-    omni.hear(plain, "u1", first)
-    omni.hear(reopened, "u1", first)
-    omni.end_audio(reopened, "u1")
-    omni.begin_answer(reopened, answer())
-    for _ in range(4):
-        omni.step([reopened])
-    omni.cancel(reopened, 0, reopen=True)
+    for sound in (first, *[SILENCE] * (times - 1)):
+        omni.hear(plain, "u1", sound)
+        omni.hear(reopened, "u1", sound)
+        omni.end_audio(reopened, "u1")
+        omni.begin_answer(reopened, answer())
+        for _ in range(4):
+            omni.step([reopened])
+        omni.cancel(reopened, 0, reopen=True)
     for conversation in (plain, reopened):
         omni.hear(conversation, "u1", BLOCK)
         omni.end_audio(conversation, "u1")

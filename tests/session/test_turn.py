@@ -48,16 +48,28 @@ TABLE = [
         [(3, START), (8, SPECULATE), (9, REOPEN), (20, END)],
     ),
     (
+        "unfinished, and nearly finished on second thoughts",
+        "xxx" + "." * 30,
+        {9: 0.1, 16: 0.7},
+        [(3, START), (8, SPECULATE), (9, REOPEN), (17, SPECULATE), (25, END)],
+    ),
+    (
+        "begun again, and taken back again",
+        "xxx" + "." * 40,
+        {9: PATIENT.threshold / 2, 37: 0.1},
+        [(3, START), (8, SPECULATE), (9, REOPEN), (36, SPECULATE), (37, REOPEN)],
+    ),
+    (
         "unfinished for certain: answered in the end",
         "xxx" + "." * 130,
         {9: 0.0},
-        [(3, START), (8, SPECULATE), (9, REOPEN), (128, END)],
+        [(3, START), (8, SPECULATE), (9, REOPEN), (116, SPECULATE), (128, END)],
     ),
     (
-        "in doubt: answered after a while",
+        "in doubt: begun again before it is wanted",
         "xxx" + "." * 60,
         {9: PATIENT.threshold / 2},
-        [(3, START), (8, SPECULATE), (9, REOPEN), (48, END)],
+        [(3, START), (8, SPECULATE), (9, REOPEN), (36, SPECULATE), (48, END)],
     ),
     (
         "a doubt about one pause is forgotten in the next",
