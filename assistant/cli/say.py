@@ -3,6 +3,8 @@
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,22 +14,22 @@ import typer
 from assistant.errors import AudioError, UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from assistant.model.speaking.recital import Reciter
-    from assistant.model.speaking.speaker import Manner
+    from assistant.model.speaking.speaker import Manner, Piece
 
 SAMPLE_RATE = 24_000
+LONG = 300  # characters that take longer than two seconds: how far it is, is shown
 
 
-@dataclass(slots=True)
+Take = Callable[["Piece"], None]  # what is done with every piece of sound as it is made
+
+
+@dataclass(frozen=True, slots=True)
 class Recital:
-    """One spoken text and its figures."""
+    """The figures of one spoken text."""
 
-    pcm: "NDArray[np.float32]"
-    mel: "NDArray[np.float32]"
-    ttfa_ms: float
+    audio_s: float
+    ttfa_ms: float  # until its first sound
     rtf: float
 
 
@@ -71,18 +73,21 @@ def say(
         _writable(place)
     reciter = load_reciter(voice)
     for line, place in zip(texts, places, strict=True):
-        spoken = recital(reciter, line, manner)
-        if not len(spoken.pcm):
+        mels: list[Piece] = []
+        with ExitStack() as open_:
+            takes: list[Take] = [mels.append] if mel is not None else []
+            if place is not None:
+                takes.append(open_.enter_context(wav_file(place)))
+            if play:
+                takes.append(open_.enter_context(loudspeaker()))
+            spoken = recital(reciter, line, manner, takes)
+        if not spoken.audio_s:
             print(
                 f"vivavoce: nothing to say in {line.strip()[:60]!r}: there is no word in it", file=sys.stderr
             )
-        if place is not None:
-            _write(place, spoken.pcm)
         if mel is not None:
-            from assistant.bench.pictures import draw_mel
-
-            draw_mel(mel, spoken.mel)
-        figures = {"text": line, "audio_s": round(len(spoken.pcm) / SAMPLE_RATE, 3)}
+            _draw(mel, mels)
+        figures: dict[str, object] = {"text": line, "audio_s": round(spoken.audio_s, 3)}
         figures |= {"ttfa_ms": round(spoken.ttfa_ms, 1), "rtf": round(spoken.rtf, 4)}
         if as_json:
             print(
@@ -94,27 +99,69 @@ def say(
                 f"{place}  {figures['audio_s']} s of sound, "
                 f"first after {figures['ttfa_ms']} ms, RTF {figures['rtf']}"
             )
-        if play:
-            _play(spoken.pcm)
 
 
-def recital(reciter: "Reciter", text: str, manner: "Manner") -> Recital:
-    """Speak a text and measure it; the times include the transformer's reading."""
+def recital(reciter: "Reciter", text: str, manner: "Manner", takes: list[Take]) -> Recital:
+    """Speak a text, give each piece away as it is made, and measure; the times include the transformer's
+    reading.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    begun, first, samples = time.perf_counter(), 0.0, 0
+    console = Console(stderr=True)
+    with Progress(
+        console=console, transient=True, disable=len(text) < LONG or not console.is_terminal
+    ) as bar:
+        task = bar.add_task("speaking", total=len(text))
+        for piece in reciter.recite(text, manner):
+            if not first and len(piece.pcm):
+                first = time.perf_counter() - begun
+            samples += len(piece.pcm)
+            for take in takes:
+                take(piece)
+            bar.update(task, completed=piece.text_end)
+    audio_s, taken_s = samples / SAMPLE_RATE, time.perf_counter() - begun
+    return Recital(audio_s, first * 1e3, taken_s / audio_s if samples else 0.0)
+
+
+@contextmanager
+def wav_file(path: Path) -> Iterator[Take]:
+    """Write a sound as it comes; the file is there once it is whole, and not at all after a failure."""
+    import soundfile
+
+    begun = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        with soundfile.SoundFile(begun, "w", SAMPLE_RATE, 1, "PCM_16") as file:
+            yield lambda piece: file.write(piece.pcm.clamp(-1, 1).numpy())
+        begun.replace(path)
+    except (OSError, ValueError, soundfile.LibsndfileError) as error:
+        raise AudioError(f"cannot write {path}: {error}") from None
+    finally:
+        begun.unlink(missing_ok=True)
+
+
+@contextmanager
+def loudspeaker() -> Iterator[Take]:
+    """Play a sound as it comes."""
+    try:
+        import sounddevice
+    except (OSError, ImportError) as error:
+        raise AudioError(f"no sound card can be used here ({error}); write a file with --out") from None
+    try:
+        with sounddevice.OutputStream(SAMPLE_RATE, channels=1, dtype="float32") as stream:
+            yield lambda piece: stream.write(piece.pcm.clamp(-1, 1).numpy())
+    except sounddevice.PortAudioError as error:
+        raise AudioError(f"no sound card can be used here ({error}); write a file with --out") from None
+
+
+def _draw(path: Path, pieces: "list[Piece]") -> None:
     import numpy as np
 
+    from assistant.bench.pictures import draw_mel
     from audiocodec.numbers import N_MELS
 
-    begun = time.perf_counter()
-    first, sound, mels = 0.0, [np.zeros(0, np.float32)], [np.zeros((0, N_MELS), np.float32)]
-    for piece in reciter.recite(text, manner):
-        if not first and len(piece.pcm):
-            first = time.perf_counter() - begun
-        sound.append(piece.pcm.clamp(-1, 1).numpy())
-        mels.append(piece.mel.numpy())
-    taken, pcm = time.perf_counter() - begun, np.concatenate(sound)
-    return Recital(
-        pcm, np.concatenate(mels), first * 1e3, taken * SAMPLE_RATE / len(pcm) if len(pcm) else 0.0
-    )
+    draw_mel(path, np.concatenate([np.zeros((0, N_MELS), np.float32), *(p.mel.numpy() for p in pieces)]))
 
 
 def _texts(text: str | None, lines: Path | None) -> list[str]:
@@ -139,23 +186,3 @@ def _writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise AudioError(f"cannot write to {folder}: {error.strerror}") from None
-
-
-def _write(path: Path, pcm: "NDArray[np.float32]") -> None:
-    import soundfile
-
-    try:
-        soundfile.write(path, pcm, SAMPLE_RATE, subtype="PCM_16")
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise AudioError(f"cannot write {path}: {error}") from None
-
-
-def _play(pcm: "NDArray[np.float32]") -> None:
-    try:
-        import sounddevice
-
-        sounddevice.play(pcm, SAMPLE_RATE, blocking=True)
-    except (OSError, ImportError) as error:
-        raise AudioError(f"no sound card can be used here ({error}); write a file with --out") from None
-    except sounddevice.PortAudioError as error:
-        raise AudioError(f"no sound card can be used here ({error}); write a file with --out") from None

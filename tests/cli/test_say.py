@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from assistant.model.speaking import recital
 from assistant.model.speaking.config import MelHeadConfig
 from assistant.model.speaking.head import MelHead
 from assistant.model.speaking.loading import load_speaker, load_voice, save_voice
+from assistant.model.speaking.speaker import Manner, Piece
 from assistant.model.tokenizer import tokenizer_from_gguf
 from audiocodec.numbers import N_MELS, SAMPLE_RATE
 from audiocodec.vocoder import SourceFilterVocoder, VocoderConfig
@@ -94,6 +96,21 @@ def test_reads_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("Grüße \xff".encode("latin-1"))))
     assert main(["say", "-", "--out", str(tmp_path / "a.wav")]) == 0
     assert len(soundfile.read(tmp_path / "a.wav")[0]) > 0
+
+
+def test_a_failure_leaves_no_half_written_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = recital.Reciter.recite
+
+    def broken(self: recital.Reciter, text: str, manner: Manner) -> Iterator[Piece]:
+        yield next(iter(whole(self, text, manner)))
+        raise WeightsError("the voice has gone")
+
+    monkeypatch.setattr(recital.Reciter, "recite", broken)
+    assert main(["say", "One two three four.", "--out", str(tmp_path / "a.wav")]) == 1
+    assert "the voice has gone" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["", "  \n ", "*** 😀 —", "你好"])
