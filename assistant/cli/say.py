@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from assistant.model.speaking.speaker import Manner, Piece
 
 SAMPLE_RATE = 24_000
+FORMATS = {
+    ".wav": ("WAV", "PCM_16"),
+    ".flac": ("FLAC", "PCM_16"),
+    ".ogg": ("OGG", "VORBIS"),
+    ".mp3": ("MP3", "MPEG_LAYER_III"),
+}
 LONG = 300  # characters that take longer than two seconds: how far it is, is shown
-
 
 Take = Callable[["Piece"], None]  # what is done with every piece of sound as it is made
 
@@ -40,7 +45,9 @@ def register(app: typer.Typer) -> None:
 
 def say(
     text: Annotated[str | None, typer.Argument(help="What to say; - reads standard input.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write a WAV file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write a sound file: wav, flac, ogg or mp3.")
+    ] = None,
     lines: Annotated[Path | None, typer.Option(help="Speak every line of a file.")] = None,
     out_dir: Annotated[Path | None, typer.Option(help="Folder for the lines' WAV files.")] = None,
     style: Annotated[str, typer.Option(help="neutral, cheerful, calm, whisper or excited.")] = "neutral",
@@ -77,7 +84,7 @@ def say(
         with ExitStack() as open_:
             takes: list[Take] = [mels.append] if mel is not None else []
             if place is not None:
-                takes.append(open_.enter_context(wav_file(place)))
+                takes.append(open_.enter_context(sound_file(place)))
             if play:
                 takes.append(open_.enter_context(loudspeaker()))
             spoken = recital(reciter, line, manner, takes)
@@ -126,16 +133,19 @@ def recital(reciter: "Reciter", text: str, manner: "Manner", takes: list[Take]) 
 
 
 @contextmanager
-def wav_file(path: Path) -> Iterator[Take]:
+def sound_file(path: Path) -> Iterator[Take]:
     """Write a sound as it comes; the file is there once it is whole, and not at all after a failure."""
     import soundfile
 
-    begun = path.with_name(f".{path.stem}.part{path.suffix}")
+    if path.suffix.lower() not in FORMATS:
+        raise AudioError(f"cannot write {path}: its name must end in one of {', '.join(FORMATS)}")
+    form, subtype = FORMATS[path.suffix.lower()]
+    begun = path.with_name(f".{path.name}.part")
     try:
-        with soundfile.SoundFile(begun, "w", SAMPLE_RATE, 1, "PCM_16") as file:
+        with soundfile.SoundFile(begun, "w", SAMPLE_RATE, 1, subtype, format=form) as file:
             yield lambda piece: file.write(piece.pcm.clamp(-1, 1).numpy())
         begun.replace(path)
-    except (OSError, ValueError, soundfile.LibsndfileError) as error:
+    except (OSError, soundfile.LibsndfileError) as error:
         raise AudioError(f"cannot write {path}: {error}") from None
     finally:
         begun.unlink(missing_ok=True)

@@ -83,6 +83,14 @@ def test_writes_sound_and_figures(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert width == pytest.approx(100 * figures["audio_s"], abs=1)
 
 
+@pytest.mark.parametrize("name", ["a.flac", "a.ogg", "a.MP3"])
+def test_writes_other_formats(tmp_path: Path, name: str) -> None:
+    assert main(["say", "One two three.", "--out", str(tmp_path / name)]) == 0
+    pcm, rate = soundfile.read(tmp_path / name)
+    assert rate == SAMPLE_RATE
+    assert len(pcm) > 0
+
+
 def test_speaks_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = tmp_path / "lines.txt"
     lines.write_text("One two.\n\nThree.\n")
@@ -134,6 +142,7 @@ def test_nothing_to_say(tmp_path: Path, capsys: pytest.CaptureFixture[str], text
         ),
         (["say", "Hi", "--out", "a.wav", "--rate", "9"], 1, "0.5 to 2"),
         (["say", "Hi", "--out", "/proc/none/a.wav"], 1, "cannot write"),
+        (["say", "Hi", "--out", "a.xyz"], 1, ".wav, .flac, .ogg, .mp3"),
         (["say", "Hi", "--out", "/dev/null/a.wav"], 1, "cannot write"),
         (["say", "--lines", "none.txt", "--out-dir", "x"], 2, "not a file"),
         (["say", "Hi", "--lines", "none.txt"], 2, "not both"),
