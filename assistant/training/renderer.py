@@ -19,7 +19,7 @@ from assistant.training.voices import DURATIONS, STYLE_WIDTH, Audio, Kokoro, Pho
 from audiocodec.conv import ConvStack
 from audiocodec.numbers import MEL_HOP_LENGTH
 from audiocodec.source import LOWEST_HZ, initial_pulse_state, noise, pulses
-from audiocodec.vocoder import BINS, PITCH_REFERENCE_HZ, VocoderConfig, render
+from audiocodec.vocoder import BINS, PITCH_REFERENCE_HZ, VocoderConfig, render, synthesis_window
 
 FRAMES, PITCH = "/decoder/decoder/decode.3/Div_4_output_0", "/decoder/decoder/Unsqueeze_output_0"
 FRAME_WIDTH, FRAME_LENGTH = 512, 300  # samples of a frame: 80 Hz
@@ -31,6 +31,8 @@ FRAMES_SCALE = 0.4  # brings them to a deviation of about one
 class Renderer(nn.Module):
     """Frames, timbre and pitch to sound."""
 
+    window: Tensor
+
     def __init__(self, config: VocoderConfig | None = None) -> None:
         super().__init__()
         config = config or VocoderConfig()
@@ -38,6 +40,7 @@ class Renderer(nn.Module):
         self.stack = ConvStack(config.layers, config.channels, config.hidden, config.kernel)
         self.norm = nn.LayerNorm(config.channels)
         self.leave = nn.Linear(config.channels, 2 * BINS)
+        self.register_buffer("window", synthesis_window(), persistent=False)
 
     def forward(self, frames: Tensor, timbre: Tensor, f0_hz: Tensor, seed: int = 0) -> Tensor:
         """Map frames (B, T, FRAME_WIDTH), timbre (B, TIMBRE_WIDTH) and pitch (B, T) in Hz, 0 where unvoiced,
@@ -59,7 +62,7 @@ class Renderer(nn.Module):
         train, _ = pulses(f0_hz, initial_pulse_state(len(x), x.device))
         seeds = seed + torch.arange(len(x), device=x.device)
         source = functional.pad(torch.stack([train, noise(seeds, 0, hops)], dim=1), (MEL_HOP_LENGTH, 0))
-        made, _ = render(filters.float(), source, x.new_zeros(len(x), MEL_HOP_LENGTH))
+        made, _ = render(filters.float(), source, x.new_zeros(len(x), MEL_HOP_LENGTH), self.window)
         return made
 
 

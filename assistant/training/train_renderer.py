@@ -1,7 +1,7 @@
 """Recipe of the small net in place of Kokoro's generator: its sound against Kokoro's, at several resolutions.
 
 What is learned from is speech that Kokoro has made before: the words, the voice and the pace of every record
-give the same frames again. Kept are ``NNNN.safetensors`` of some utterances, see ``Kept``.
+give the same frames again. Kept are ``CORPUS-NNNN.safetensors`` of a hundred utterances each, see ``Kept``.
 """
 
 import re
@@ -54,15 +54,19 @@ def style_of(voice: str, styles: Mapping[str, Audio]) -> Audio | None:
 def keep_frames(folder: Path, corpora: list[Path], kokoro: Kokoro, trunk: Trunk) -> Iterator[float]:
     """Make the frames of some corpora's utterances again; yields the part that is done, shard by shard."""
     folder.mkdir(parents=True, exist_ok=True)
-    records = [(path, record) for path in corpora for record in read_corpus(path)]
-    audio = {path: CorpusAudio(path) for path in corpora}
-    for number, start in enumerate(range(0, len(records), SHARD_UTTERANCES)):
-        path = folder / f"{number:04d}.safetensors"
-        if not path.exists():
-            part = records[start : start + SHARD_UTTERANCES]
-            found = [_again(kokoro, trunk, record, audio[corpus](record)) for corpus, record in part]
-            save_file(_joined([one for one in found if one is not None]), path)
-        yield min(1.0, (start + SHARD_UTTERANCES) / len(records))
+    records = {corpus: read_corpus(corpus) for corpus in corpora}
+    total, done = sum(map(len, records.values())), 0
+    for corpus, own in records.items():
+        audio = CorpusAudio(corpus)
+        for number, start in enumerate(range(0, len(own), SHARD_UTTERANCES)):
+            path = folder / f"{corpus.name}-{number:04d}.safetensors"
+            part = own[start : start + SHARD_UTTERANCES]
+            if not path.exists():
+                again = [_again(kokoro, trunk, record, audio(record)) for record in part]
+                if found := [one for one in again if one is not None]:
+                    save_file(_joined(found), path)
+            done += len(part)
+            yield done / total
 
 
 def _again(kokoro: Kokoro, trunk: Trunk, record: Utterance, pcm: np.ndarray) -> dict[str, Tensor] | None:

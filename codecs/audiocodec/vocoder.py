@@ -112,19 +112,23 @@ class PitchNet(nn.Module):
         return self.leave(y), state
 
 
-def render(filters: Tensor, source: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:
+def synthesis_window() -> Tensor:
+    """The window (SYNTHESIS_LENGTH,) of ``render``, once before and once after the filters."""
+    return torch.sin(torch.pi * (torch.arange(SYNTHESIS_LENGTH) + 0.5) / SYNTHESIS_LENGTH)
+
+
+def render(filters: Tensor, source: Tensor, overlap: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
     """Filter an excitation frame by frame and overlap-add.
 
     Args:
         filters: (B, T, 2 * BINS) log gains for the pulses and for the noise.
         source: (B, 2, (T + 1) * MEL_HOP_LENGTH) pulses and noise, from one hop before the first frame.
         overlap: (B, MEL_HOP_LENGTH) second half of the frame before.
+        window: see ``synthesis_window``.
 
     Returns:
         PCM (B, T * MEL_HOP_LENGTH) and the second half of the last frame.
     """
-    steps = torch.arange(SYNTHESIS_LENGTH, device=source.device) + 0.5
-    window = torch.sin(torch.pi * steps / SYNTHESIS_LENGTH)
     gains = torch.stack(filters.clamp_max(MAX_LOG_GAIN).exp().chunk(2, dim=-1), dim=1)
     spectra = torch.fft.rfft(source.unfold(-1, SYNTHESIS_LENGTH, MEL_HOP_LENGTH) * window)
     frames = (spectra * gains).sum(dim=1)
@@ -136,6 +140,8 @@ def render(filters: Tensor, source: Tensor, overlap: Tensor) -> tuple[Tensor, Te
 
 class SourceFilterVocoder(nn.Module):
     """The assistant's own vocoder."""
+
+    window: Tensor
 
     def __init__(self, config: VocoderConfig) -> None:
         super().__init__()
@@ -149,6 +155,7 @@ class SourceFilterVocoder(nn.Module):
             self.leave.weight.mul_(0.3)
             self.leave.bias.copy_(torch.tensor([-5.0, -7.0]).repeat_interleave(BINS))
         self.rest = RestNet(config.channels, config.rest_layers, config.hidden, config.kernel)
+        self.register_buffer("window", synthesis_window(), persistent=False)
 
     @property
     def delay_frames(self) -> int:
@@ -157,7 +164,7 @@ class SourceFilterVocoder(nn.Module):
 
     def initial_state(self, batch: int, seed: int = 0) -> VocoderState:
         """State before the first frame; ``seed`` fixes the noise."""
-        device = self.norm.weight.device
+        device = self.window.device
         return VocoderState(
             pitch=self.pitch.stack.initial_state(batch),
             filters=self.stack.initial_state(batch),
@@ -199,7 +206,8 @@ class SourceFilterVocoder(nn.Module):
         hops = shaped.filters.shape[1]
         train, pulse_state = pulses(shaped.f0_hz, state.pulse)
         source = torch.stack([train, noise(state.seeds, state.hop, hops)], dim=1)
-        made, overlap = render(shaped.filters, torch.cat([state.source, source], dim=-1), state.overlap)
+        excitation = torch.cat([state.source, source], dim=-1)
+        made, overlap = render(shaped.filters, excitation, state.overlap, self.window)
         made = torch.cat([state.ready, made], dim=-1)
         pitch_state, filter_state, rest_state = shaped.after
         rest, tail = self.rest.sound(shaped.rest, state.hop, hops, rest_state.tail)

@@ -24,7 +24,7 @@ from assistant.training.train_vocoder import Clips
 from audiocodec.numbers import MEL_HOP_LENGTH, N_MELS
 from audiocodec.rest import REST_BINS
 from audiocodec.source import initial_pulse_state, pulses
-from audiocodec.vocoder import BINS, SourceFilterVocoder, VocoderConfig, render
+from audiocodec.vocoder import BINS, SourceFilterVocoder, VocoderConfig, render, synthesis_window
 
 HOPS = 400
 
@@ -71,7 +71,7 @@ def test_a_flat_gain_scales_the_pulses() -> None:
     source = torch.stack([train, torch.zeros_like(train)], dim=1)
     source = torch.nn.functional.pad(source, (MEL_HOP_LENGTH, 0))
     shapes = torch.cat([torch.full((1, 20, BINS), float(np.log(0.2))), torch.zeros(1, 20, BINS)], dim=-1)
-    made, _ = render(shapes, source, torch.zeros(1, MEL_HOP_LENGTH))
+    made, _ = render(shapes, source, torch.zeros(1, MEL_HOP_LENGTH), synthesis_window())
     inside = slice(2 * MEL_HOP_LENGTH, 18 * MEL_HOP_LENGTH)
     late = train[:, : made.shape[1] - MEL_HOP_LENGTH]
     torch.testing.assert_close(
