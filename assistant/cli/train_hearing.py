@@ -37,6 +37,7 @@ def speech_data(
     bursts: Annotated[
         bool, typer.Option("--bursts", help="Short words said while the assistant talks.")
     ] = False,
+    seed: Annotated[int, typer.Option(help="Another one draws other sentences and voices.")] = 0,
 ) -> None:
     """Make many-speaker speech with known words, timing and manner, outside the repository."""
     from assistant.errors import UsageError
@@ -46,7 +47,7 @@ def speech_data(
     uses = [use for use, wanted in asked.items() if wanted]
     if len(uses) > 1:
         raise UsageError("a corpus has one use: give one of --held-out, --wide, --choices and --bursts")
-    for made in make_speech(maker, hours, uses[0] if uses else Use.TRAINING):
+    for made in make_speech(maker, hours, uses[0] if uses else Use.TRAINING, seed):
         print(f"{made:.2f} of {hours:.2f} hours", flush=True)
 
 

@@ -49,8 +49,8 @@ def speech_folder(maker: str) -> Path:
     return cache_dir() / "speech" / maker
 
 
-def make_speech(maker: str, hours: float, use: Use = Use.TRAINING) -> Iterator[float]:
-    """Make a corpus; yields its hours as they grow."""
+def make_speech(maker: str, hours: float, use: Use = Use.TRAINING, seed: int = 0) -> Iterator[float]:
+    """Make a corpus; yields its hours as they grow. Another ``seed`` draws other sentences and voices."""
     if maker not in MAKERS:
         raise WeightsError(f"{maker!r} makes no speech; {', '.join(MAKERS)} do")
     if use is Use.CHOICES and maker != "kokoro":
@@ -58,8 +58,8 @@ def make_speech(maker: str, hours: float, use: Use = Use.TRAINING) -> Iterator[f
     if maker == "piper" and use is not Use.TESTS:
         raise WeightsError("the voice of piper is for tests only: add --held-out")
     folder = speech_folder(maker + use.value)
-    seed = MAKERS.index(maker) + 1 + 10 * list(Use).index(use)
-    return make_corpus(folder, _maker(maker, use), _texts(use), hours, seed)
+    own = MAKERS.index(maker) + 1 + 10 * list(Use).index(use)
+    return make_corpus(folder, _maker(maker, use), _texts(use), hours, own + 100 * seed)
 
 
 def _maker(name: str, use: Use) -> Maker:
