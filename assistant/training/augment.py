@@ -156,8 +156,8 @@ class Wear:
         if rng.random() < 0.35 * self.strength:
             heard = convolve(heard, self.rooms[int(rng.integers(len(self.rooms)))])
         level = float(np.sqrt(np.mean(heard[before : before + len(voice)] ** 2))) + 1e-6
-        if rng.random() < 0.5 * self.strength:
-            heard = heard + self.noise(len(heard), rng) * level * 10 ** (-rng.uniform(3, 35) / 20)
+        if rng.random() < 0.6 * self.strength:
+            heard = heard + self.noise(len(heard), rng) * level * 10 ** (-rng.uniform(0, 30) / 20)
         else:
             hiss = rng.standard_normal(len(heard), dtype=np.float32)
             heard = heard + hiss * 10 ** (-rng.uniform(70, 100) / 20)
