@@ -84,6 +84,8 @@ def load_listener(path: Path, embedding: Tensor) -> Listener:
 def start_from_shipped(path: Path, listener: Listener) -> list[str]:
     """Begin a training where a file ends: copy what has the same name and shape, give the names of the rest.
 
+    Layers of the projector that the file lacks begin by adding nothing.
+
     Raises:
         WeightsError: the file is missing or damaged.
     """
@@ -96,6 +98,10 @@ def start_from_shipped(path: Path, listener: Listener) -> list[str]:
                 value.copy_(found)
             elif value.is_floating_point():
                 missing.append(f"{name}.{key}")
+    stack = listener.encoder.projector
+    for number, layer in enumerate(stack.own_layers()):
+        if f"encoder.projector.layers.{number}.down.weight" in missing:
+            layer.add_nothing()
     return missing
 
 

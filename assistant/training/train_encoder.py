@@ -108,7 +108,7 @@ class EncoderRecipe:
         self.batches, self.pace = batches, pace
         if pace.frozen_layers:
             encoder.positions.requires_grad_(False)
-            for module in (encoder.conv1, encoder.conv2, *encoder.layers[: pace.frozen_layers]):
+            for module in (encoder.conv1, encoder.conv2, *list(encoder.layers)[: pace.frozen_layers]):
                 module.requires_grad_(False)
         self.optimizer = torch.optim.AdamW(parameter_groups(encoder, reader, pace), betas=(0.9, 0.98))
 

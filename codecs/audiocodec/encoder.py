@@ -32,7 +32,7 @@ class EncoderConfig:
     feed_forward: int = 1_536
     projector_width: int = 512
     projector_heads: int = 8
-    projector_layers: int = 4
+    projector_layers: int = 5
     projector_feed_forward: int = 1_536
     model_width: int = 576
     sound_width: int = 128  # of what tells how a token sounds, see ``TokenReader``
@@ -163,6 +163,12 @@ class Layer(nn.Module):
         x = x + mixed
         return x + self.down(nn.functional.gelu(self.up(self.feed_forward_norm(x)))), memory
 
+    def add_nothing(self) -> None:
+        """Become a layer that gives what it is given, until it is trained."""
+        for part in (self.attention.out, self.down):
+            for parameter in part.parameters():
+                nn.init.zeros_(parameter)
+
 
 class BlockStack(nn.Module):
     """Layers that share one shape and see a block and what came before."""
@@ -194,12 +200,13 @@ class BlockStack(nn.Module):
         """Each layer's bias, see ``distance_biases``."""
         return distance_biases(self.distance_tables(), self.block, self.past, (queries, past))
 
-    def _own(self) -> list["Layer"]:
+    def own_layers(self) -> list[Layer]:
+        """Its layers, typed."""
         return [layer for layer in self.layers if isinstance(layer, Layer)]
 
     def distance_tables(self) -> Tensor:
         """What each distance is worth: (layers, H, buckets)."""
-        return torch.stack([layer.attention.distance_bias for layer in self._own()])
+        return torch.stack([layer.attention.distance_bias for layer in self.own_layers()])
 
 
 def distance_biases(tables: Tensor, block: int, longest: int, rows: tuple[int, int]) -> Tensor:

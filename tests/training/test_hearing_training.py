@@ -211,6 +211,29 @@ def test_an_encoder_can_begin_where_the_shipped_one_ended(tmp_path: Path, hearin
     )
 
 
+def test_layers_that_the_shipped_encoder_lacks_begin_by_adding_nothing(
+    tmp_path: Path, hearing: Hearing
+) -> None:
+    path = tmp_path / "encoder.safetensors"
+    save_encoder(path, hearing.listener)
+    deeper = EncoderConfig(**{**CONFIG.to_dict(), "projector_layers": CONFIG.projector_layers + 1})
+    other = new_hearing(deeper, MannerConfig(WIDTH, 8, 16), torch.randn(40, WIDTH), torch.arange(5, 30))
+    start_from_shipped(path, other.listener)
+    mel = torch.randn(1, 80, 64)
+    frames = [one.encoder(mel, one.encoder.initial_state(1))[1] for one in (hearing.listener, other.listener)]
+    torch.testing.assert_close(frames[1], frames[0], atol=2e-3, rtol=2e-3)  # the file is in half precision
+
+
+def test_frozen_layers_stay_as_they_are(corpus: Path, hearing: Hearing) -> None:
+    encoder = hearing.listener.encoder.train()
+    before = {name: value.clone() for name, value in encoder.named_parameters()}
+    pace = Pace(warm_up=1, batch_s=6, steps=40, frequent_rows=25, other_rows=1, frozen_layers=1)
+    EncoderRecipe(encoder, hearing.reader, batches(corpus), pace).step(0)
+    moved = {name for name, value in encoder.named_parameters() if not torch.equal(value, before[name])}
+    assert not any(name.startswith(("conv", "positions", "layers.0.")) for name in moved)
+    assert "project.weight" in moved
+
+
 def test_said_rows_always_take_part(corpus: Path) -> None:
     batch = batches(corpus).batch(1, 6)
     pace = Pace(frequent_rows=2, other_rows=3)
