@@ -72,7 +72,7 @@ def read_sounds(
     """Let the transformer read sounds, each as the first of a conversation; yields them batch by batch."""
     rng, layers = Random(4), backbone.config.layers
     order = sorted(range(len(sounds)), key=lambda index: len(sounds[index].words))
-    device = backbone.embedding.weight.device
+    device, dtype = backbone.embedding.weight.device, backbone.embedding.weight.dtype
     for start in range(0, len(order), READ_AT_ONCE):
         runs = [sounds[index] for index in order[start : start + READ_AT_ONCE]]
         system = rng.choice(SYSTEMS)
@@ -90,7 +90,8 @@ def read_sounds(
         keep = nn.utils.rnn.pad_sequence(
             [torch.ones(len(row), dtype=torch.bool) for row in rows], batch_first=True
         )
-        states = backbone(nn.utils.rnn.pad_sequence(rows, batch_first=True), keep=keep, layer=layers)
+        inputs = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(dtype)  # what is heard is float32
+        states = backbone(inputs, keep=keep, layer=layers)
         assert states.layer is not None
         last = torch.tensor([len(row) - 1 for row in rows])
         yield Streams(

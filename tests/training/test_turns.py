@@ -37,6 +37,18 @@ def test_half_of_what_is_drawn_is_whole() -> None:
 
 
 @torch.inference_mode()
+def test_what_is_heard_is_read_in_the_transformers_own_format(hearing: Hearing) -> None:  # noqa: F811  # the fixture
+    """On processors with bfloat16 the transformer is trained in it, and what is heard is float32."""
+    torch.manual_seed(2)
+    backbone, sounds = Backbone(CONFIG).eval(), [sound(4)]
+    exact, rough = (
+        next(read_sounds(backbone.to(dtype), hearing, CHAT, sounds)).stream
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert torch.cosine_similarity(exact, rough).item() > 0.99
+
+
+@torch.inference_mode()
 def test_the_stream_is_that_behind_each_sound(hearing: Hearing) -> None:  # noqa: F811  # the fixture
     """Padding to the longest of a batch changes nothing."""
     torch.manual_seed(2)
