@@ -15,11 +15,13 @@ from assistant.model.hearing_files import (
     ENCODER_FILE,
     load_listener,
     load_parts,
+    new_hearing,
     parts_behind,
     save_adapter,
     save_codes,
     save_decoder,
     save_encoder,
+    start_from_shipped,
 )
 from assistant.model.manner import MannerConfig
 from assistant.model.turn_head import TurnHead
@@ -39,6 +41,7 @@ from assistant.training.hearing_recipes import (
 from assistant.training.local_manifests import HEARING, OMNI, write_manifest
 from assistant.training.runs import load_module
 from assistant.training.train_omni import OmniPace
+from audiocodec.encoder import EncoderConfig
 
 TURNS_RUN, AGREEMENT_RUN = "turns", "agreement"
 
@@ -122,7 +125,8 @@ def write_blend(part: float, folder: Path = WEIGHTS) -> list[Path]:
     """
     if not 0 < part <= 1:
         raise UsageError(f"a blend of {part:g} is not possible: give a number above 0 and at most 1")
-    hearing = shipped_hearing(read_language())
+    hearing = new_hearing(EncoderConfig(), MannerConfig(), *read_language().space)
+    start_from_shipped(WEIGHTS / ENCODER_FILE, hearing.listener)  # as the run did: it may have more layers
     for name, module in (("encoder", hearing.listener.encoder), ("reader", hearing.listener.reader)):
         before = {key: value.clone() for key, value in module.state_dict().items()}
         load_module(RUNS / ENCODER_RUN, name, module)
