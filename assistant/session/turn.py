@@ -23,7 +23,7 @@ class TurnPolicy:
 
     speculate_ms: int = 100
     finished_ms: int = 200
-    doubt_ms: int = 6_000  # what P(finished) 0 would be worth
+    doubt_ms: int = 9_000  # what P(finished) 0 would be worth
     patience_ms: int = 2_500  # longer is never waited, or people think that nobody listens
     hold_ms: int = 240  # an answer that has longer to wait is taken back, so that more can be heard
     threshold: float = 0.95  # of P(finished)
