@@ -2,7 +2,9 @@
 
 The loss is CTC whose output matrix is the language model's own token embedding, frozen, rows normalised, so
 that a projected frame lies where the model looks for the token that is heard. Only rows that occur in
-the training texts take part. Source of the loss: Graves et al. 2006 (CTC).
+the training texts take part. The matrices inside layers learn by Muon, everything else by AdamW.
+Sources: Graves et al. 2006 (CTC); Jordan et al. 2024 (Muon); Liu et al. 2025, arXiv:2502.16982 (Muon's rate
+made AdamW's).
 """
 
 from dataclasses import dataclass
@@ -17,7 +19,12 @@ from audiocodec.encoder import Encoder
 from audiocodec.numbers import ENCODER_BLOCK_FRAMES
 from audiocodec.reader import TokenReader
 
-STRIDES, STRIDE_SHARES = (8, 4), (0.9, 0.1)  # blocks by which the window is moved in a step
+STRIDES = (8, 4, 2)  # blocks by which the window is moved in a step
+STRIDE_SHARES = (0.9, 0.1, 0.0)
+LATE, LATE_SHARES = (
+    0.7,
+    (0.4, 0.3, 0.3),
+)  # from this part of a run on: nearer to what is heard live, at more cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,7 @@ class Pace:
     head: float = 8e-4
     encoder: float = 1e-4
     warm_up: int = 100
-    falling: float = 0.4  # last part of the run in which the rate falls
+    falling: float = 0.7  # last part of the run in which the rate falls
     batch_s: float = 40.0
     steps: int = 4_000
     frequent_rows: int = 1_200
@@ -73,24 +80,33 @@ def rows_to_keep(batch: Batch, rows: int, rng: np.random.Generator, pace: Pace) 
     return keep, index
 
 
-def parameter_groups(encoder: Encoder, reader: TokenReader, pace: Pace) -> list[dict[str, object]]:
-    """The started part learns slower than the new one; norms, biases and tables do not decay."""
+def inner_matrices(encoder: Encoder) -> set[int]:
+    """Parameters, by identity, that are matrices inside a layer."""
+    named = [*encoder.layers.named_parameters(), *encoder.projector.named_parameters()]
+    return {id(value) for name, value in named if name.endswith(".weight") and value.dim() == 2}
+
+
+def parameter_groups(
+    encoder: Encoder, reader: TokenReader, pace: Pace, inner: bool
+) -> list[dict[str, object]]:
+    """What an optimiser learns: the matrices inside layers, or all else. The started part learns slower than
+    the new one; norms, biases and tables do not decay.
+    """
     started = (encoder.conv1, encoder.conv2, encoder.layers, encoder.norm)
     slow = {id(parameter) for part in started for parameter in part.parameters()} | {id(encoder.positions)}
+    matrices = inner_matrices(encoder)
     groups: list[dict[str, object]] = []
     for rate, chosen in ((pace.encoder, True), (pace.head, False)):
         parameters = [
             p
             for module in (encoder, reader)
             for p in module.parameters()
-            if p.requires_grad and (id(p) in slow) == chosen
+            if p.requires_grad and (id(p) in slow) == chosen and (id(p) in matrices) == inner
         ]
-        groups.append(
-            {"params": [p for p in parameters if p.dim() > 1], "lr": rate, "base": rate, "weight_decay": 0.01}
-        )
-        groups.append(
-            {"params": [p for p in parameters if p.dim() <= 1], "lr": rate, "base": rate, "weight_decay": 0.0}
-        )
+        for decay, some in ((0.01, [p for p in parameters if p.dim() > 1]),
+                            (0.0, [p for p in parameters if p.dim() <= 1])):  # fmt: skip
+            if some:
+                groups.append({"params": some, "lr": rate, "base": rate, "weight_decay": decay})
     return groups
 
 
@@ -110,23 +126,30 @@ class EncoderRecipe:
             encoder.positions.requires_grad_(False)
             for module in (encoder.conv1, encoder.conv2, *list(encoder.layers)[: pace.frozen_layers]):
                 module.requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(parameter_groups(encoder, reader, pace), betas=(0.9, 0.98))
+        self.inner = torch.optim.Muon(
+            parameter_groups(encoder, reader, pace, inner=True), adjust_lr_fn="match_rms_adamw"
+        )
+        self.others = torch.optim.AdamW(
+            parameter_groups(encoder, reader, pace, inner=False), betas=(0.9, 0.98), fused=True
+        )
 
     def modules(self) -> dict[str, nn.Module]:
         """What is learned."""
         return {"encoder": self.encoder, "reader": self.reader}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Its optimiser."""
-        return {"encoder": self.optimizer}
+        """Its optimisers."""
+        return {"inner": self.inner, "others": self.others}
 
     def step(self, number: int) -> dict[str, float]:
         """Learn from one batch; gives the CTC loss per frame."""
         pace, rng = self.pace, np.random.default_rng((7, number))
-        stride, ahead = int(rng.choice(STRIDES, p=STRIDE_SHARES)), self.encoder.config.ahead_blocks
+        shares = STRIDE_SHARES if number < LATE * pace.steps else LATE_SHARES
+        stride, ahead = int(rng.choice(STRIDES, p=shares)), self.encoder.config.ahead_blocks
         batch = self.batches.batch(number, pace.batch_s, ahead, stride)
         rate = min(1.0, (number + 1) / pace.warm_up) * decay(number, pace.steps, pace.falling)
-        for group in self.optimizer.param_groups:
+        groups = [group for optimizer in self.optimizers().values() for group in optimizer.param_groups]
+        for group in groups:
             group["lr"] = group["base"] * rate
         keep, index = rows_to_keep(batch, len(self.reader), rng, pace)
         delay, frames = ahead * ENCODER_BLOCK_FRAMES, batch.placed.shape[1]
@@ -138,10 +161,12 @@ class EncoderRecipe:
         loss, fading = words, 1 - number / pace.placed_steps
         if fading > 0:
             loss = loss + 0.3 * fading * placed_loss(logits, batch, index)
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers().values():
+            optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 1.0)
-        self.optimizer.step()
+        nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], 1.0)
+        for optimizer in self.optimizers().values():
+            optimizer.step()
         return {"ctc": float(words.detach())}
 
 
