@@ -1,6 +1,7 @@
 """Who stops the assistant? Agreement and keys must not, the words of somebody who wants the floor must."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +14,13 @@ from assistant.session.listening import Ear, Room, Signal
 from assistant.session.turn import TurnPolicy, TurnTaker
 from assistant.session.vad import WebRtcVoice, samples
 from assistant.training.augment import keyboard
-from assistant.training.voices import Spoken
+from assistant.training.bursts import AGREE, FLOOR, PHRASES
 from audiocodec.numbers import SAMPLE_RATE
 
 Audio = NDArray[np.float32]
 AGREEING = ("Uh huh.", "Yeah.", "Okay.", "Right.", "I see.", "Sure.", "Mm hmm.")
 STOPPING = ("Stop.", "Wait.", "No.", "Hold on.", "What?", "Stop it, please.", "Excuse me.")
+KEYBOARDS = 8
 BEFORE_S, AFTER_S = 1.0, 2.5  # quiet around each sound
 LEVEL, ROOM_LEVEL = 0.3, 1e-4  # peak of a voice; noise of a room
 AUDIBLE = 0.02  # part of the peak from which a sound is there
@@ -34,24 +36,25 @@ class Outcome:
     stopped_ms: int | None  # it was an interruption
 
 
-def voices(speak: Callable[[str], Spoken | None], count: int) -> Iterator[tuple[str, str, Audio]]:
-    """Kind, words and sound of every phrase, ``count`` times, and of twice as many keyboards."""
-    for kind, phrases in (("agree", AGREEING), ("want the floor", STOPPING)):
-        for text in phrases:
-            for _ in range(count):
-                spoken = speak(text)
-                if spoken is not None:
-                    yield kind, text, _bare(spoken.audio)
-    rng = np.random.default_rng(9)
-    for _ in range(2 * count):
-        yield "type", "(keys)", _bare(keyboard(SAMPLE_RATE, rng))
+def phrases(every: bool) -> list[tuple[str, str]]:
+    """Kind and words of what is said: a few common phrases, or every one that training knows."""
+    known: dict[str, list[str]] = json.loads(PHRASES.read_text(encoding="utf-8"))
+    agree, stop = (known[AGREE], known[FLOOR]) if every else (AGREEING, STOPPING)
+    return [("agree", text) for text in agree] + [("want the floor", text) for text in stop]
 
 
-def _bare(audio: Audio) -> Audio:
+def bare(audio: Audio) -> Audio:
     """A sound at the usual level without the silence around it."""
     peak = float(np.abs(audio).max())
     there = np.flatnonzero(np.abs(audio) > AUDIBLE * peak)
     return np.asarray(audio[there[0] : there[-1] + 1] * (LEVEL / peak), np.float32)
+
+
+def keyboards() -> Iterator[tuple[str, str, Audio]]:
+    """Kind, name and sound of some typing."""
+    rng = np.random.default_rng(9)
+    for _ in range(KEYBOARDS):
+        yield "type", "(keys)", bare(keyboard(SAMPLE_RATE, rng))
 
 
 def outcome(said: str, audio: Audio, hearing: Hearing, patient: bool) -> Outcome:

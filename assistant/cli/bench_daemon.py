@@ -159,6 +159,7 @@ def interruptions(
     choices: Annotated[
         bool, typer.Option("--choices", help="By voices on which settings are chosen.")
     ] = False,
+    every: Annotated[bool, typer.Option("--all-phrases", help="All phrases that training knows.")] = False,
     examples: Annotated[
         bool, typer.Option("--examples", help="Also show each with how likely it agrees.")
     ] = False,
@@ -168,8 +169,7 @@ def interruptions(
     from rich.console import Console
     from rich.progress import track
 
-    from assistant.bench.interruptions import outcome
-    from assistant.bench.interruptions import voices as spoken_by
+    from assistant.bench.interruptions import bare, keyboards, outcome, phrases
     from assistant.model.listening import load_transcriber
     from assistant.training.voices import CHOICES, HELD_OUT, Kokoro, Phonemes
     from assistant.weights import store
@@ -177,9 +177,12 @@ def interruptions(
     names = CHOICES if choices else HELD_OUT
     maker = Kokoro(store.path("kokoro"), store.path("kokoro-voices"), Phonemes(), names)
     rng, hearing = np.random.default_rng(4), load_transcriber().hearing
-    clips = list(spoken_by(lambda text: maker.speak(text, rng), voices))
+    console = Console(stderr=True)
+    said = [phrase for phrase in phrases(every) for _ in range(voices)]
+    spoken = [(*one, maker.speak(one[1], rng)) for one in track(said, "speaking", console=console)]
+    clips = [(kind, text, bare(one.audio)) for kind, text, one in spoken if one is not None]
+    clips += keyboards()
     for patient, client in ((True, "holds its loudspeaker"), (False, "cannot hold it")):
-        console = Console(stderr=True)
         found = [
             (kind, outcome(said, sound, hearing, patient))
             for kind, said, sound in track(clips, client, console=console)

@@ -56,7 +56,8 @@ def hold(frames: int, silence: int, more: int = 0) -> list[tuple[int, Verdict]]:
 def test_a_short_word_is_asked_about_where_the_loudspeaker_can_be_held() -> None:
     assert hold(20, 30) == [(5, PAUSE), (30, ASK)]
     assert hold(20, 15, 10) == [(5, PAUSE), (30, ASK), (41, INTERRUPT)]  # goes on talking unasked
-    assert hold(50, 0) == [(5, PAUSE), (50, INTERRUPT)]
+    assert hold(70, 0) == [(5, PAUSE), (70, INTERRUPT)]
+    assert hold(60, 20) == [(5, PAUSE), (70, ASK)]  # "oh, I see", slowly
     assert hold(20, 90) == [(5, PAUSE), (30, ASK), (95, RESUME)]  # nobody answered
     assert hold(3, 20) == []  # a key
 

@@ -234,6 +234,18 @@ def test_frozen_layers_stay_as_they_are(corpus: Path, hearing: Hearing) -> None:
     assert "project.weight" in moved
 
 
+def test_every_parameter_of_the_encoder_has_one_optimiser(corpus: Path, hearing: Hearing) -> None:
+    encoder = hearing.listener.encoder.train()
+    recipe = EncoderRecipe(encoder, hearing.reader, batches(corpus), Pace())
+    learned = {name: [id(p) for group in optimizer.param_groups for p in group["params"]]
+               for name, optimizer in recipe.optimizers().items()}  # fmt: skip
+    wanted = [id(p) for module in recipe.modules().values() for p in module.parameters()]
+    assert sorted(learned["inner"] + learned["others"]) == sorted(wanted)
+    first = encoder.projector.own_layers()[0]
+    assert {id(encoder.layers[0].up.weight), id(first.attention.out.weight)} <= set(learned["inner"])
+    assert {id(first.attention.distance_bias), id(encoder.project.weight)} <= set(learned["others"])
+
+
 def test_said_rows_always_take_part(corpus: Path) -> None:
     batch = batches(corpus).batch(1, 6)
     pace = Pace(frequent_rows=2, other_rows=3)
