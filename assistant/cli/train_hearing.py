@@ -1,7 +1,5 @@
 """Training commands of hearing, in the order in which they are run. Each goes on where it was stopped."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -214,54 +212,25 @@ def agreement(steps: Steps = 800, threads: Threads = 0) -> None:
 
 
 def hearing_weights(
-    only_turns: Annotated[
-        bool, typer.Option("--only-turns", help="Write the turn head alone; all else stays as shipped.")
-    ] = False,
-    only_agreement: Annotated[
-        bool,
-        typer.Option("--only-agreement", help="Write the judge of bursts; all else stays as shipped."),
-    ] = False,
-    only_codec: Annotated[
-        bool,
-        typer.Option("--only-codec", help="Write codebooks and codec decoder; all else stays as shipped."),
-    ] = False,
-    only_ear: Annotated[
-        bool,
-        typer.Option("--only-ear", help="Write encoder, codebooks and manner; all else stays as shipped."),
-    ] = False,
-    only_joint: Annotated[
-        bool,
-        typer.Option("--only-joint", help="Write what joint training learned; all else stays as shipped."),
-    ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Write this part, all else stays as shipped: ear (encoder, codebooks, manner), codebooks,"
+            " joint, turns, agreement, codec (codebooks, decoder). May be given several times."
+        ),
+    ] = None,
     blend: Annotated[
         float | None,
         typer.Option(help="Write the encoder alone, so far (0 to 1) from the shipped to the run's."),
     ] = None,
 ) -> None:
     """Write the weights of the last runs into the project's weights folder."""
-    from functools import partial
+    from assistant.errors import UsageError
+    from assistant.training.shipped_parts import write_blend, write_parts
 
-    from assistant.training.shipped_parts import (
-        write_agreement,
-        write_all,
-        write_blend,
-        write_codec,
-        write_ear,
-        write_joint,
-        write_turn_head,
-    )
-
-    wanted: list[tuple[Callable[[], list[Path]], bool]] = [
-        (write_ear, only_ear),
-        (write_joint, only_joint),
-        (write_turn_head, only_turns),
-        (write_agreement, only_agreement),
-        (write_codec, only_codec),
-    ]
-    parts = [write for write, chosen in wanted if chosen]
-    if blend is not None:
-        parts.append(partial(write_blend, blend))
-    for path in [path for write in parts or [write_all] for path in write()]:
+    if only and blend is not None:
+        raise UsageError("a blend is of the encoder alone: give either --blend or --only")
+    for path in write_parts(only or []) if blend is None else write_blend(blend):
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
 
 

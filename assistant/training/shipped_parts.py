@@ -1,5 +1,6 @@
 """Writes hearing's weights from the last runs: all of them, or some beside all else as it is shipped."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -137,10 +138,36 @@ def write_blend(part: float, folder: Path = WEIGHTS) -> list[Path]:
     return [folder / ENCODER_FILE, write_manifest(folder, HEARING)]
 
 
-def write_codec(folder: Path = WEIGHTS) -> list[Path]:
-    """Write the codebooks and the codec's decoder of the last run."""
+def write_codebooks(folder: Path = WEIGHTS) -> list[Path]:
+    """Write the codebooks that were fitted last."""
     hearing = shipped_hearing(read_language())
     hearing.listener.codebooks.load_state_dict(load_file(codes_path()))
     save_codes(folder / CODEBOOKS_FILE, hearing, shipped_turn_head())
+    return [folder / CODEBOOKS_FILE, write_manifest(folder, HEARING)]
+
+
+def write_codec(folder: Path = WEIGHTS) -> list[Path]:
+    """Write the codebooks and the codec's decoder of the last run."""
     save_decoder(folder / DECODER_FILE, trained_decoder())
-    return [folder / CODEBOOKS_FILE, folder / DECODER_FILE, write_manifest(folder, HEARING)]
+    return [folder / DECODER_FILE, *write_codebooks(folder)]
+
+
+WRITERS: dict[str, Callable[[], list[Path]]] = {
+    "ear": write_ear,
+    "codebooks": write_codebooks,
+    "joint": write_joint,
+    "turns": write_turn_head,
+    "agreement": write_agreement,
+    "codec": write_codec,
+}
+
+
+def write_parts(names: list[str]) -> list[Path]:
+    """Write some parts beside all else as it is shipped, everything where none is named.
+
+    Raises:
+        UsageError: a part is unknown; nothing has been written.
+    """
+    if unknown := sorted(set(names) - set(WRITERS)):
+        raise UsageError(f"no part is called {', '.join(unknown)}: give some of {', '.join(WRITERS)}")
+    return [path for write in [WRITERS[name] for name in names] or [write_all] for path in write()]

@@ -81,6 +81,20 @@ def test_nothing_but_the_codec_is_written(folder: Path, language: Language) -> N
     assert changed(folder, DECODER_FILE)
 
 
+def test_nothing_but_the_codebooks_is_written(folder: Path, language: Language) -> None:
+    books = shipped_parts.shipped_hearing(language).listener.codebooks.state_dict()
+    hearing_recipes.codes_path().parent.mkdir(parents=True)
+    save_file(books | {"semantic.along": books["semantic.along"] + 0.5}, hearing_recipes.codes_path())
+    shipped_parts.write_codebooks(folder)
+    assert changed(folder, CODEBOOKS_FILE) == {"codebooks.semantic.along"}
+    assert not changed(folder, DECODER_FILE)
+
+
+def test_an_unknown_part_is_an_error_before_anything_is_written() -> None:
+    with pytest.raises(UsageError, match="no part is called ears"):
+        shipped_parts.write_parts(["turns", "ears"])
+
+
 class Made:
     """A run that made these nets."""
 
