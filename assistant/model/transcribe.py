@@ -68,7 +68,7 @@ def _close(
     heard, state = hearing.flush(state)
     if state.runs:
         embeddings, codes = torch.cat([*so_far[0], heard.embeddings]), torch.cat([*so_far[1], heard.codes])
-        end_s = start_s + state.frames * ENCODER_BLOCK_LENGTH / SAMPLE_RATE / 2
+        end_s = start_s + heard.frames * ENCODER_BLOCK_LENGTH / SAMPLE_RATE / 2
         yield Stretch(embeddings, codes, start_s, end_s)
 
 

@@ -37,7 +37,7 @@ class EncoderConfig:
     model_width: int = 576
     sound_width: int = 128  # of what tells how a token sounds, see ``TokenReader``
     window_blocks: int = 12  # seen at once by the encoder: 1.92 s
-    ahead_blocks: int = 1  # of the window, behind the block whose frames are given
+    ahead_blocks: int = 2  # of the window, behind the block whose frames are given
     past_blocks: int = 50  # blocks before its own that a projected frame sees: 8 s
 
     def to_dict(self) -> dict[str, int]:

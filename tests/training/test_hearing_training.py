@@ -37,6 +37,7 @@ CONFIG = EncoderConfig(
     model_width=WIDTH,
     sound_width=4,
     window_blocks=10,
+    ahead_blocks=1,  # then the last look is like every other, and a whole sound is heard as a stream is
     past_blocks=3,
 )
 

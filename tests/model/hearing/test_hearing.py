@@ -38,7 +38,7 @@ CONFIG = EncoderConfig(
     projector_feed_forward=32,
     model_width=WIDTH,
     sound_width=4,
-    window_blocks=3,
+    window_blocks=5,
     past_blocks=3,
 )
 
@@ -83,7 +83,7 @@ def test_any_pieces_give_the_same() -> None:
         pieces, judged, state = hear(hearing, pcm, sizes)
         torch.testing.assert_close(pieces, whole, rtol=0, atol=0)
         assert judged == finished
-        assert state.frames == 16  # the last two of silence that the encoder looks ahead to
+        assert state.frames == 18  # the last four of silence that the encoder looks ahead to
 
 
 def test_a_sound_alone_has_the_codes_of_the_live_path() -> None:
@@ -141,7 +141,7 @@ def test_nothing_heard_is_nothing() -> None:
 def test_codes_and_impression() -> None:
     hearing = make_hearing()
     block, state = hearing.step(hearing.initial_state(), speechlike())
-    assert block.codes.shape == (10, 8)  # of the 12 frames heard, two wait for what comes
+    assert block.codes.shape == (8, 8)  # of the 12 frames heard, four wait for what comes
     assert 0 <= block.finished <= 1
     assert 0 <= block.speech <= 1
     kinds = hearing.impression(state).kinds

@@ -31,7 +31,7 @@ def hearing() -> Hearing:
         projector_feed_forward=16,
         model_width=WIDTH,
         sound_width=4,
-        window_blocks=3,
+        window_blocks=5,
         past_blocks=3,
         **sizes,
     )
