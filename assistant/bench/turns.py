@@ -16,7 +16,7 @@ from assistant.model.decoder import Decoder
 from assistant.model.hearing import Hearing
 from assistant.model.transcribe import Transcriber, between_markers
 from assistant.model.turn_head import TurnHead
-from assistant.training.augment import Wear
+from assistant.training.augment import TESTED_NOISE, Wear
 from assistant.training.features import Prepared, pitch_trait, prepare
 from assistant.training.hearing_recipes import rooms
 
@@ -48,7 +48,8 @@ class Judged:
 
 def worn(hearing: Hearing, clips: list[Clip], seed: int = 5) -> list[Judged]:
     """Held-out clips worn, cut off and whispered as in training, with their truth from the making."""
-    wear, rng = Wear(rooms(), [], seed, strength=0.5), np.random.default_rng(seed)
+    wear = Wear(rooms(), [], seed, strength=0.5, noisiness=TESTED_NOISE)
+    rng = np.random.default_rng(seed)
     out = []
     for clip in clips:
         if clip.record is not None:

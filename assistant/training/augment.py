@@ -107,15 +107,33 @@ class Worn:
     factor: float  # how many times faster than it was made
 
 
+@dataclass(frozen=True, slots=True)
+class Noisiness:
+    """How often noise is added to a voice, and how far it lies below it, evenly drawn."""
+
+    share: float
+    ratio_db: tuple[float, float]
+
+
+LEARNED_NOISE = Noisiness(0.6, (0.0, 30.0))
+TESTED_NOISE = Noisiness(0.5, (3.0, 35.0))  # stays, so that figures of different days are of like clips
+
+
 class Wear:
     """Draws rooms, noises and devices for utterances."""
 
     def __init__(
-        self, rooms: Path, voices: list[Audio], seed: int = 0, strength: float = 1.0, noise_s: float = NOISE_S
+        self,
+        rooms: Path,
+        voices: list[Audio],
+        seed: int = 0,
+        strength: float = 1.0,
+        noise_s: float = NOISE_S,
+        noisiness: Noisiness = LEARNED_NOISE,
     ) -> None:
         """``voices`` become babble; ``strength`` 0..1 is how much of all this happens;
         each noise is ``noise_s`` long."""
-        self.strength = strength
+        self.strength, self.noisiness = strength, noisiness
         rng, samples = np.random.default_rng(seed), int(noise_s * SAMPLE_RATE)
         self.rooms = recorded_rooms(rooms) + [room(rng) for _ in range(60)]
         noises = [coloured_noise(samples, slope, rng) for slope in (0.0, 0.5, 1.0, 1.0, 1.5, 2.0)]
@@ -156,8 +174,9 @@ class Wear:
         if rng.random() < 0.35 * self.strength:
             heard = convolve(heard, self.rooms[int(rng.integers(len(self.rooms)))])
         level = float(np.sqrt(np.mean(heard[before : before + len(voice)] ** 2))) + 1e-6
-        if rng.random() < 0.6 * self.strength:
-            heard = heard + self.noise(len(heard), rng) * level * 10 ** (-rng.uniform(0, 30) / 20)
+        if rng.random() < self.noisiness.share * self.strength:
+            noise = self.noise(len(heard), rng)
+            heard = heard + noise * level * 10 ** (-rng.uniform(*self.noisiness.ratio_db) / 20)
         else:
             hiss = rng.standard_normal(len(heard), dtype=np.float32)
             heard = heard + hiss * 10 ** (-rng.uniform(70, 100) / 20)
