@@ -78,7 +78,7 @@ class Omni:
         hearing = self._hearing()
         audio = self._open_audio(conversation, item)
         block, state = hearing.step(audio.state, pcm_floats(pcm))
-        return self._take_in(conversation, replace(audio, state=state), block, audio.state.frames)
+        return self._take_in(conversation, replace(audio, state=state), block)
 
     def end_audio(self, conversation: Conversation, item: str) -> list[Heard]:
         """See ``OmniModel.end_audio``."""
@@ -143,15 +143,13 @@ class Omni:
         conversation.reopen = None
         return conversation.audio
 
-    def _take_in(
-        self, conversation: Conversation, audio: OpenAudio, block: HeardBlock, frames_before: int
-    ) -> list[Heard]:
+    def _take_in(self, conversation: Conversation, audio: OpenAudio, block: HeardBlock) -> list[Heard]:
         audio = audio.longer(block)
         if audio.unwritten >= WRITTEN_AT_ONCE:
             self.writer.write(conversation, audio.newest())
             audio = replace(audio, unwritten=0)
         conversation.audio = audio
-        return [] if block.frames == frames_before else [self._judged(audio, block)]
+        return [self._judged(audio, block)] if len(block.codes) else []
 
     def _hearing(self) -> Hearing:
         if self.parts.hearing is None:

@@ -56,7 +56,7 @@ class HeardBlock:
     embeddings: Tensor  # (k, D) ready for prefill; k may be 0
     finished: float  # 0..1, how likely the speaker has finished, after the last whole block
     speech: float  # 0..1, how much of the last whole block is speech
-    frames: int  # codec frames heard since the beginning
+    frames: int  # codec frames given since the beginning: what came later has not been judged
     codes: Tensor  # (frames of this call, K) codec tokens
 
 
@@ -148,8 +148,7 @@ class Hearing(nn.Module):
             state = replace(state, run=None, runs=state.runs + 1, last=0)
         if state.runs and state.output is not None:
             embeddings += self.trait_words(self.embedding, joined(trait_shares(state.output)))
-        frames = block.frames - self.listener.delay
-        return replace(block, embeddings=self._stack(embeddings), frames=frames), state
+        return replace(block, embeddings=self._stack(embeddings)), state
 
     def hear_alone(self, pcm: Tensor) -> Tensor:
         """Codes (frames, K) of one sound (n,) from its beginning to its end."""
@@ -215,7 +214,8 @@ class Hearing(nn.Module):
     ) -> HeardBlock:
         finished = 0.0 if state.output is None else float(state.output.finished[0, -1].sigmoid())
         stacked = torch.cat(codes) if codes else torch.zeros(0, SPEC.codebooks, dtype=torch.long)
-        return HeardBlock(self._stack(embeddings), finished, speech, state.frames, stacked)
+        given = max(0, state.frames - self.listener.delay)
+        return HeardBlock(self._stack(embeddings), finished, speech, given, stacked)
 
     def _stack(self, embeddings: list[Tensor]) -> Tensor:
         width = self.embedding.shape[1]

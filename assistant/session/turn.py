@@ -61,11 +61,12 @@ class TurnTaker:
         self._recent: deque[bool] = deque(maxlen=ONSET_WINDOW)
         self._speculated = False  # in this silence
         self._finished: float | None = None  # the newest judgement on this silence
+        self._covered_ms = 0  # how much of the silence it had heard
 
     def reset(self) -> None:
         """Back to waiting for speech."""
         self.speaking = self.held = self._speculated = False
-        self.silence_ms = 0
+        self.silence_ms = self._covered_ms = 0
         self._finished = None
         self._recent.clear()
 
@@ -87,10 +88,15 @@ class TurnTaker:
         return self._silence()
 
     def score(self, covered_ms: int, finished: float) -> Decision | None:
-        """Take the model's judgement on everything up to ``covered_ms`` of the present silence."""
-        if not self.speaking or not self.policy.by_score or self.silence_ms == 0 or covered_ms <= 0:
+        """Take the model's judgement on everything up to ``covered_ms`` of the present silence.
+
+        One that covers less than an earlier one counts for nothing: the blocks of a stream are judged late.
+        """
+        if not self.speaking or not self.policy.by_score or self.silence_ms == 0:
             return None
-        self._finished = finished
+        if covered_ms <= 0 or covered_ms < self._covered_ms:
+            return None
+        self._finished, self._covered_ms = finished, covered_ms
         if self.held and self._left_ms() > self.policy.hold_ms:
             return self._reopen()
         return self._end() if self._speculated and self._waited() else None
@@ -105,7 +111,7 @@ class TurnTaker:
         return Decision.START
 
     def _speech(self) -> Decision | None:
-        self.silence_ms = 0
+        self.silence_ms = self._covered_ms = 0
         self._speculated = False
         self._finished = None
         return self._reopen() if self.held else None

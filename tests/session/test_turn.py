@@ -122,6 +122,17 @@ def test_a_judgement_about_speech_counts_for_nothing() -> None:
     assert taker.score(-40, 1.0) is None  # it had not heard any of this silence
 
 
+def test_a_judgement_that_covers_less_than_an_earlier_one_counts_for_nothing() -> None:
+    taker = TurnTaker(PATIENT)
+    play(taker, "xxx" + "." * 5)
+    assert taker.score(100, 1.0) is None  # it is over after 200 ms
+    assert taker.score(60, 0.0) is None
+    assert taker.held  # the answer was not taken back for it
+    assert taker.score(120, 0.0) is REOPEN
+    play(taker, "xxx" + "." * 5)
+    assert taker.score(20, 0.0) is REOPEN  # another silence
+
+
 def test_turns_follow_one_another() -> None:
     taker = TurnTaker(PATIENT)
     one = "xxx" + "." * 10
