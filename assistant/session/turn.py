@@ -2,9 +2,9 @@
 
 Fast and patient: after ``speculate_ms`` of silence the answer is begun, unheard. It is let out after
 ``finished_ms`` when the model finds the utterance complete, a little later when it is nearly sure. When it
-finds it incomplete, the answer is taken back and listening goes on, until a later judgement says complete or
-the silence has become longer than the model's doubt is worth, at most ``patience_ms``; shortly before that
-an answer is begun again, so that nobody waits for it as well.
+finds it incomplete, the answer is taken back and listening goes on; 160 ms later the same is tried once more.
+Then a later judgement says complete, or the silence has become longer than the model's doubt is worth, at
+most ``patience_ms``; shortly before that an answer is begun again, so that nobody waits for it as well.
 """
 
 from collections import deque
@@ -15,6 +15,10 @@ from assistant.session.clock import FRAME_MS
 
 ONSET_FRAMES, ONSET_WINDOW = 3, 5  # 60 ms of speech within 100 ms begin a turn; a click does not
 RESUME_FRAMES, RESUME_WINDOW = 3, 4  # after a gap, 60 ms within 80 ms count as speech again
+AGAIN_MS = (
+    0,
+    160,
+)  # silence beyond ``speculate_ms`` that is judged in any case; chosen, see docs/training.md
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,14 @@ class TurnTaker:
         self.silence_ms = 0
         self.onset_ms = 0  # how long ago the turn's first speech frame began, valid at START
         self._recent: deque[bool] = deque(maxlen=ONSET_WINDOW)
-        self._speculated = False  # in this silence
+        self._speculations = 0  # in this silence
         self._finished: float | None = None  # the newest judgement on this silence
         self._covered_ms = 0  # how much of the silence it had heard
 
     def reset(self) -> None:
         """Back to waiting for speech."""
-        self.speaking = self.held = self._speculated = False
+        self.speaking = self.held = False
+        self._speculations = 0
         self.silence_ms = self._covered_ms = 0
         self._finished = None
         self._recent.clear()
@@ -99,7 +104,7 @@ class TurnTaker:
         self._finished, self._covered_ms = finished, covered_ms
         if self.held and self._left_ms() > self.policy.hold_ms:
             return self._reopen()
-        return self._end() if self._speculated and self._waited() else None
+        return self._end() if self._speculations and self._waited() else None
 
     def _onset(self) -> Decision | None:
         if sum(self._recent) < ONSET_FRAMES:
@@ -112,7 +117,7 @@ class TurnTaker:
 
     def _speech(self) -> Decision | None:
         self.silence_ms = self._covered_ms = 0
-        self._speculated = False
+        self._speculations = 0
         self._finished = None
         return self._reopen() if self.held else None
 
@@ -120,15 +125,17 @@ class TurnTaker:
         if self._waited():
             return self._end()
         if not self.held and self._soon():
-            self.held = self._speculated = True
+            self.held = True
+            self._speculations += 1
             return Decision.SPECULATE
         return None
 
     def _soon(self) -> bool:
         """Whether an answer that is begun now is wanted about when it is there."""
-        if not self._speculated:
-            return self.silence_ms >= self.policy.speculate_ms
-        return self._finished is not None and self._left_ms() <= self.policy.hold_ms
+        count = self._speculations
+        if count < len(AGAIN_MS) and self.silence_ms >= self.policy.speculate_ms + AGAIN_MS[count]:
+            return True
+        return count > 0 and self._finished is not None and self._left_ms() <= self.policy.hold_ms
 
     def _left_ms(self) -> int:
         return self.policy.wait_ms(self._finished) - self.silence_ms

@@ -23,6 +23,7 @@ def play(taker: TurnTaker, script: str, scores: dict[int, float] | None = None) 
     return found
 
 
+TWICE = [(3, START), (8, SPECULATE), (9, REOPEN), (16, SPECULATE), (17, REOPEN)]  # unfinished both times
 TABLE = [
     ("silence begins nothing", "." * 20, {}, []),
     ("a click begins nothing", "..x....x....", {}, []),
@@ -45,31 +46,31 @@ TABLE = [
         "unfinished, and finished on second thoughts",
         "xxx" + "." * 30,
         {9: 0.1, 20: 0.8},
-        [(3, START), (8, SPECULATE), (9, REOPEN), (20, END)],
+        [(3, START), (8, SPECULATE), (9, REOPEN), (16, SPECULATE), (20, END)],
     ),
     (
         "unfinished, and nearly finished on second thoughts",
         "xxx" + "." * 30,
         {9: 0.1, 16: 0.7},
-        [(3, START), (8, SPECULATE), (9, REOPEN), (17, SPECULATE), (25, END)],
+        [(3, START), (8, SPECULATE), (9, REOPEN), (16, SPECULATE), (25, END)],
     ),
     (
         "begun again, and taken back again",
         "xxx" + "." * 40,
-        {9: PATIENT.threshold / 2, 37: 0.1},
-        [(3, START), (8, SPECULATE), (9, REOPEN), (36, SPECULATE), (37, REOPEN)],
+        {9: PATIENT.threshold / 2, 17: PATIENT.threshold / 2, 37: 0.1},
+        [*TWICE, (36, SPECULATE), (37, REOPEN)],
     ),
     (
         "unfinished for certain: answered in the end",
         "xxx" + "." * 130,
-        {9: 0.0},
-        [(3, START), (8, SPECULATE), (9, REOPEN), (116, SPECULATE), (128, END)],
+        {9: 0.0, 17: 0.0},
+        [*TWICE, (116, SPECULATE), (128, END)],
     ),
     (
         "in doubt: begun again before it is wanted",
         "xxx" + "." * 60,
-        {9: PATIENT.threshold / 2},
-        [(3, START), (8, SPECULATE), (9, REOPEN), (36, SPECULATE), (48, END)],
+        {9: PATIENT.threshold / 2, 17: PATIENT.threshold / 2},
+        [*TWICE, (36, SPECULATE), (48, END)],
     ),
     (
         "a doubt about one pause is forgotten in the next",
