@@ -20,7 +20,7 @@ PERIODIC = 0.55  # above: voiced
 BRIGHT_DB = -16.0  # above: the mouth is open
 SETTLED_MS = 200  # so much silence ends a burst
 ANSWER_WITHIN_MS = 1_500  # of silence: a later judgement of a burst is not waited for
-AGREES = 0.1  # of P(who spoke only shows that they listen): above, the answer goes on; see docs/training.md
+AGREES = 0.2  # of P(who spoke only shows that they listen): above, the answer goes on; see docs/training.md
 
 
 class Verdict(Enum):
