@@ -15,10 +15,7 @@ from assistant.session.clock import FRAME_MS
 
 ONSET_FRAMES, ONSET_WINDOW = 3, 5  # 60 ms of speech within 100 ms begin a turn; a click does not
 RESUME_FRAMES, RESUME_WINDOW = 3, 4  # after a gap, 60 ms within 80 ms count as speech again
-AGAIN_MS = (
-    0,
-    160,
-)  # silence beyond ``speculate_ms`` that is judged in any case; chosen, see docs/training.md
+AGAIN_MS = (0, 160)  # silence beyond ``speculate_ms`` after which an answer is tried in any case
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,7 @@ class SpeechBatches:
             if rng.random() < 0.1 * self.wear.strength:
                 row[int(rng.integers(62, 68)) :] -= 5
                 row[: int(rng.integers(2, 9))] -= 3
-            # Little is hidden: the encoder errs as often on what it has learned as on what it has not.
+            # Little is hidden: most of the voices are bent so far that they are hard enough to learn.
             if rng.random() < 0.3 * self.wear.strength:
                 start, width = int(rng.integers(frames)), int(rng.integers(1, 8))
                 row[:, start : start + width] = row.min()
