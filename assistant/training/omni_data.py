@@ -25,7 +25,7 @@ HOW_ONE = {  # asked for one trait alone
     "intent": ("Was that a question or a statement?", "Did that sound like a question?"),
 }
 ASKED_FOR_ONE, ASKED_ALONE, ASKED_AFTER = 0.35, 0.25, 0.3  # of the questions about the sound
-SHARES = {"answer": 0.44, "write": 0.10, "typed": 0.23, "repeat": 0.03, "how": 0.1, "say": 0.1}
+SHARES = {"answer": 0.44, "write": 0.04, "typed": 0.23, "repeat": 0.03, "how": 0.16, "say": 0.1}
 ELSEWHERE = 0.5  # of what people say is not of the dialogues, where there is any
 HISTORY = 2  # earlier exchanges of a dialogue that are shown, half of the time
 WORDS = {
@@ -79,6 +79,11 @@ def describe_one(trait: str, kind: str) -> str:
         "pitch": "You have {}.",
         "intent": "It was {}.",
     }[trait].format(WORDS[trait][kind])
+
+
+def marked(one: HeardUtterance) -> int:
+    """In how many ways something was said out of the usual."""
+    return sum(kind not in ("usual", "middle") for kind in one.traits.values())
 
 
 def drawn_traits(rng: Random) -> dict[str, str]:
@@ -142,7 +147,8 @@ class Conversations:
 
     def _how(self, rng: Random, system: str) -> Example:
         """A question about the sound: of the ask itself, typed after it, or spoken after its answer."""
-        one = rng.choice(self.told if self.told and rng.random() < 0.5 else self.sensible)
+        drawn = [rng.choice(self.told if self.told and rng.random() < 0.5 else self.sensible) for _ in "ab"]
+        one = max(drawn, key=marked)  # most voices are of middle pitch: it would learn to say so
         if not one.traits:  # so nobody has said it: in any way
             one = replace(one, frames=0, traits=drawn_traits(rng))
         how, said = rng.choice(HOW), describe(one.traits)
