@@ -36,14 +36,15 @@ class Row:
     examples: tuple[str, ...] = field(default=())
 
 
-def words(transcriber: Transcriber, others: list[Recognizer], count: int) -> Iterator[Row]:
-    """Word error in percent on held-out voices, the same in noise, and real people."""
-    clean = sets.held_out(count)
+def words(
+    transcriber: Transcriber, others: list[Recognizer], clips: list[sets.Clip], real: int
+) -> Iterator[Row]:
+    """Word error in percent of some clips, the same in noise, and of so many of real people."""
     kinds = {
-        "held-out voices": clean,
-        f"held-out voices, noise at {NOISE_DB:.0f} dB": sets.noisy(clean, NOISE_DB),
-        "real prompts (telephone)": sets.prompts(count),
-        "real reading (novel)": sets.readings(),
+        "clean": clips,
+        f"noise at {NOISE_DB:.0f} dB": sets.noisy(clips, NOISE_DB),
+        "real prompts (telephone)": sets.prompts(real) if real else [],
+        "real reading (novel)": sets.readings() if real else [],
     }
     for what, clips in kinds.items():
         totals: dict[str, WordError] = {}
@@ -55,7 +56,7 @@ def words(transcriber: Transcriber, others: list[Recognizer], count: int) -> Ite
             examples.append(f"{clip.text} | {heard['viva']}")
         if clips:
             figures = {name: total.percent for name, total in totals.items()}
-            yield Row(what, figures, len(clips), tuple(examples[:8]))
+            yield Row(f"words, {what}", figures, len(clips), tuple(examples[:8]))
 
 
 def choosing(transcriber: Transcriber, count: int) -> Iterator[Row]:
@@ -73,14 +74,14 @@ def written(transcriber: Transcriber, clip: sets.Clip) -> str:
     return " ".join(one.text for one in transcriber([torch.from_numpy(clip.audio)]))
 
 
-def frames(transcriber: Transcriber, count: int) -> Iterator[Row]:
+def frames(transcriber: Transcriber, clips: list[sets.Clip], count: int) -> Iterator[Row]:
     """Word error in percent of the encoder alone, its best token of each frame: of the frames as they are,
-    and of what their codes stand for; on voices put aside and on those it was trained on.
+    and of what their codes stand for; on some clips and on so many of each maker that it was trained on.
     """
     listener = transcriber.hearing.listener
     reader = listener.reader
     decode = transcriber.chat.tokenizer.decode
-    kinds = {"held-out voices": sets.held_out(count)}
+    kinds = {"voices not learned": clips}
     kinds |= {f"{maker}, trained on": sets.trained_on(maker, count) for maker in ("hibari", "kokoro")}
     for what, clips in kinds.items():
         totals = {"frames": WordError(0, 0), "codes": WordError(0, 0)}
@@ -106,10 +107,10 @@ def wordless(transcriber: Transcriber, count: int) -> Row:
     return Row("words in silence, noise, music (%)", {"viva": share}, len(clips), tuple(invented[:8]))
 
 
-def manner(transcriber: Transcriber, head: TurnHead, count: int) -> list[Row]:
+def manner(transcriber: Transcriber, head: TurnHead, clips: list[sets.Clip]) -> list[Row]:
     """Traits and ends of turns named right, in percent, beside Smart-Turn."""
     hearing = transcriber.hearing
-    judged = worn(hearing, sets.held_out(count))
+    judged = worn(hearing, clips)
     rows = [
         Row(f"{name} named right (%)", {"viva": 100 * hit / max(1, total)}, total)
         for name, (hit, total) in traits_right(hearing, judged).items()
@@ -193,7 +194,9 @@ def answer(transcriber: Transcriber, system: str, audio: sets.Audio | None, type
     ).strip()
 
 
-def understanding(tuned: Transcriber, untuned: Transcriber, recognizer: Recognizer, count: int) -> Row:
+def understanding(
+    tuned: Transcriber, untuned: Transcriber, recognizer: Recognizer, clips: list[sets.Clip]
+) -> Row:
     """Answers judged right, in percent: spoken; typed; what the transformer itself writes down of the spoken,
     typed; through the chain of a recogniser and the same transformer; and typed to the untuned transformer.
     """
@@ -215,7 +218,7 @@ def understanding(tuned: Transcriber, untuned: Transcriber, recognizer: Recogniz
     def before(question: Question) -> str:
         return answer(untuned, SYSTEM, None, question.text)
 
-    asked = questions(sets.held_out(count))
+    asked = questions(clips)
     ways: dict[str, Callable[[Question], str]] = {
         "spoken": spoken,
         "typed": typed,

@@ -30,6 +30,7 @@ PROMPT_TEXTS = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.g
 READINGS = Path("/usr/share/pocketsphinx/test/data/librivox")
 LEAST_WORDS = 3
 SHORTEST_S = 1.2
+NO_CHOICES = "no sentences for choices: run `vivavoce train speech-data kokoro --choices`"
 CHOOSING = ("kokoro-choices", "hibari", "hibari-wide")  # corpora
 
 
@@ -66,6 +67,19 @@ def held_out(count: int) -> list[Clip]:
     return clips[:count]
 
 
+def asked_of(count: int, choices: bool) -> list[Clip]:
+    """Sentences by voices that nothing learns: those put aside, or those on which settings are chosen.
+
+    Raises:
+        WeightsError: they have not been made yet.
+    """
+    if not choices:
+        return held_out(count)
+    if clips := for_choosing(count).get(CHOOSING[0]):
+        return clips
+    raise WeightsError(NO_CHOICES)
+
+
 def trained_on(maker: str, count: int) -> list[Clip]:
     """Utterances of a training corpus, clean, evenly from all of it; none where it was not made."""
     folder = speech_folder(maker)
@@ -91,7 +105,7 @@ def for_choosing(count: int) -> dict[str, list[Clip]]:
         if found:
             clips[maker] = found
     if not clips:
-        raise WeightsError("no sentences for choices: run `vivavoce train speech-data kokoro --choices`")
+        raise WeightsError(NO_CHOICES)
     return clips
 
 

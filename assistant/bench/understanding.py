@@ -1,10 +1,10 @@
 """Is the answer to a spoken question as good as to the same question typed?
 
-The questions are those of the dialogues put aside before training, spoken by voices put aside. An answer is
-judged right if it says what the dialogue's own answers say and not what the answers of other questions say:
-its MiniLM similarity to the best of its references is at least ``LIKE``, and no reference of the ``OTHERS``
-other questions is closer. The judge shares no weights with the assistant; it is coarse, and equally so for
-all columns.
+The questions begin dialogues that nothing learns, spoken by voices that nothing learns. An answer is judged
+right if it says what the dialogue's own answers say and not what the answers of other questions say: its
+MiniLM similarity to the best of its references is at least ``LIKE``, and no reference of the ``OTHERS`` other
+questions is closer. The judge shares no weights with the assistant; it is coarse, and equally so for all
+columns.
 """
 
 import random
@@ -29,8 +29,9 @@ class Question:
 
 
 def questions(clips: list[Clip]) -> list[Question]:
-    """The spoken asks among some clips that begin a dialogue put aside."""
-    turns = {str(record["id"]): record["turns"] for record in dialogues(test=True) if "scene" not in record}
+    """The spoken asks among some clips that begin a dialogue."""
+    known = [*dialogues(test=True), *dialogues(test=False)]
+    turns = {str(record["id"]): record["turns"] for record in known if "scene" not in record}
     found = []
     for clip in clips:
         record = clip.record

@@ -18,6 +18,7 @@ Url = Annotated[
 ]
 Count = Annotated[int, typer.Option(min=1, help="Spoken questions.")]
 Files = Annotated[list[Path] | None, typer.Option("--file", help="A sound file to speak; may be repeated.")]
+Choices = Annotated[bool, typer.Option("--choices", help="By voices on which settings are chosen.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -41,16 +42,21 @@ async def daemon(url: str | None, *options: str) -> "AsyncIterator[str]":
         yield own
 
 
-def spoken(files: list[Path] | None, count: int) -> list[Any]:
-    """The sounds to speak: files, or questions put aside by voices put aside."""
+def spoken(files: list[Path] | None, count: int, choices: bool = False) -> list[Any]:
+    """The sounds to speak: files, or questions that nothing learns, by voices that nothing learns."""
     if files:
         from assistant.audio_files import read_audio
 
         return [read_audio(path) for path in files]
-    from assistant.bench.hearing_sets import held_out
+    return [clip.audio for clip in asks(count, choices)[:count]]
 
-    clips = [clip for clip in held_out(40 * count) if clip.record is not None and clip.record.kind == "ask"]
-    return [clip.audio for clip in clips[:count]]
+
+def asks(count: int, choices: bool) -> list[Any]:
+    """Clips of questions, at least so many where there are."""
+    from assistant.bench.hearing_sets import asked_of
+
+    clips = asked_of(40 * count, choices)
+    return [clip for clip in clips if clip.record is not None and clip.record.kind == "ask"]
 
 
 def tell(text: object) -> None:
@@ -62,6 +68,7 @@ def latency(
     url: Url = None,
     count: Count = 60,
     files: Files = None,
+    choices: Choices = False,
     chain: Annotated[
         bool, typer.Option(help="Also run the chain of three models that this replaces.")
     ] = True,
@@ -75,7 +82,7 @@ def latency(
     from assistant.bench.latency import measure, measure_chain
     from assistant.session.settings import DEFAULT_INSTRUCTIONS
 
-    clips = spoken(files, count)
+    clips = spoken(files, count, choices)
 
     async def run() -> Any:
         async with daemon(url) as address:
@@ -96,19 +103,15 @@ def latency(
             print(f"  {name:24} median {spread.median_ms:6.0f} ms   95 % {spread.p95_ms:6.0f} ms")
 
 
-def turns(url: Url = None, count: Count = 60, as_json: Json = False) -> None:
+def turns(url: Url = None, count: Count = 60, choices: Choices = False, as_json: Json = False) -> None:
     """Thinking pauses of 0.4 to 1.5 s: is the floor taken in them, and are the finished ones answered?"""
     import asyncio
     from dataclasses import asdict
 
-    from assistant.bench.hearing_sets import held_out
     from assistant.bench.patience import Utterance, measure
 
-    clips = [clip for clip in held_out(40 * count) if clip.record is not None and clip.record.kind == "ask"]
-    long = [clip for clip in clips if clip.record is not None and len(clip.record.word_ends) >= 4]
-    chosen = [
-        Utterance(clip.audio, clip.record.word_ends) for clip in long[:count] if clip.record is not None
-    ]
+    asked = [Utterance(clip.audio, clip.record.word_ends) for clip in asks(count, choices)]
+    chosen = [one for one in asked if len(one.word_ends) >= 4][:count]
 
     async def run() -> Any:
         async with daemon(url) as address:
@@ -156,9 +159,7 @@ def sessions(
 
 def interruptions(
     voices: Annotated[int, typer.Option(help="Times that each phrase is said, by voices put aside.")] = 4,
-    choices: Annotated[
-        bool, typer.Option("--choices", help="By voices on which settings are chosen.")
-    ] = False,
+    choices: Choices = False,
     every: Annotated[bool, typer.Option("--all-phrases", help="All phrases that training knows.")] = False,
     examples: Annotated[
         bool, typer.Option("--examples", help="Also show each with how likely it agrees.")

@@ -25,6 +25,9 @@ def hearing(
         list[str] | None, typer.Argument(help=f"Any of {', '.join(PARTS)}; by default all but choosing.")
     ] = None,
     count: Annotated[int, typer.Option(help="At most so many clips of each kind.")] = 300,
+    choices: Annotated[
+        bool, typer.Option("--choices", help="Voices and sentences on which settings are chosen.")
+    ] = False,
     minutes: Annotated[float, typer.Option(help="How long the run without a break is.")] = 60.0,
     weights: Annotated[Path | None, typer.Option(help="A folder with other weights of hearing.")] = None,
     examples: Annotated[bool, typer.Option("--examples", help="Also show what was heard.")] = False,
@@ -40,7 +43,7 @@ def hearing(
         raise UsageError(f"{unknown[0]!r} is no part of it; known are {', '.join(PARTS)}")
     transcriber = load_transcriber(weights)
     leave_cores(transcriber.decoder)  # as the daemon does
-    for row in measured(chosen, transcriber, count, minutes, weights):
+    for row in measured(chosen, transcriber, count, choices, minutes, weights):
         if as_json:
             print(json.dumps(asdict(row), ensure_ascii=False), flush=True)
             continue
@@ -51,25 +54,32 @@ def hearing(
 
 
 def measured(
-    chosen: list[str], transcriber: "Transcriber", count: int, minutes: float, weights: Path | None
+    chosen: list[str],
+    transcriber: "Transcriber",
+    count: int,
+    choices: bool,
+    minutes: float,
+    weights: Path | None,
 ) -> Iterator["Row"]:
     """Measure part after part; each row comes as soon as it is known."""
     from assistant.bench import hearing as bench
+    from assistant.bench.hearing_sets import asked_of
     from assistant.bench.judges.words import Whisper
     from assistant.model.listening import load_turn_head, untuned_transcriber
 
+    clips = asked_of(count, choices) if {"words", "frames", "manner", "understanding"} & set(chosen) else []
     if "words" in chosen:
         tiny, base = Whisper("whisper-tiny.en"), Whisper()
         tiny.name = "whisper tiny.en"
-        yield from bench.words(transcriber, [tiny, base], count)
+        yield from bench.words(transcriber, [tiny, base], clips, 0 if choices else count)
     if "frames" in chosen:
-        yield from bench.frames(transcriber, count)
+        yield from bench.frames(transcriber, clips, count)
     if "wordless" in chosen:
         yield bench.wordless(transcriber, min(count, 100))
     if "manner" in chosen:
-        yield from bench.manner(transcriber, load_turn_head(weights), count)
+        yield from bench.manner(transcriber, load_turn_head(weights), clips)
     if "understanding" in chosen:
-        yield bench.understanding(transcriber, untuned_transcriber(), Whisper(), count)
+        yield bench.understanding(transcriber, untuned_transcriber(), Whisper(), clips)
     if "codec" in chosen:
         from assistant.bench.codec import codec_rows
 
