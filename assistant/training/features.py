@@ -142,22 +142,17 @@ def pitch_trait(prosody: Tensor) -> str | None:
 
 @torch.inference_mode()
 def hear_corpus(
-    folder: Path,
-    corpus: Path,
-    listener: Listener,
-    wear: Wear,
-    keep: Callable[[Utterance], bool],
-    seed: int = 11,
+    folder: Path, corpus: Path, listener: Listener, wear: Wear, keep: Callable[[Utterance], bool]
 ) -> Iterator[int]:
     """Hear a corpus's utterances into a set, a shard at a time; goes on where it was stopped. Yields the
-    count so far. Another ``seed`` wears them and cuts them off in other ways.
+    count so far.
     """
     folder.mkdir(parents=True, exist_ok=True)
     audio = CorpusAudio(corpus)
     records = [record for record in read_corpus(corpus) if keep(record)]
     done = len(shard_paths(folder))
     for number in range(done, -(-len(records) // SHARD)):
-        rng = np.random.default_rng((seed, number))
+        rng = np.random.default_rng((11, number))
         heard: list[HeardUtterance] = []
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
         offset = 0

@@ -25,7 +25,6 @@ BATCH = 256
 RATE, JOIN_RATE = 1e-3, 1e-2
 AT_PAUSE = 0.7  # of the sentences broken off that name their pauses
 DROPPED = 0.2  # of the stream, while the head learns
-HASTE = 2.0  # to speak into a pause is worse than to answer late
 ENDS = ".?!"
 
 
@@ -105,11 +104,8 @@ def read_sounds(
 class TurnRecipe:
     """Trainable: one step is one batch of sentences."""
 
-    def __init__(self, head: TurnHead, streams: Streams, unseen: Streams, steps: int) -> None:
-        """``unseen`` are sounds by voices that nothing learned: on those it is weighed how far words and
-        sound may be trusted. Of voices that the manner net knows it is far surer than of others.
-        """
-        self.head, self.streams, self.unseen, self.steps = head.train(), streams, unseen, steps
+    def __init__(self, head: TurnHead, streams: Streams, steps: int) -> None:
+        self.head, self.streams, self.steps = head.train(), streams, steps
         words = [*head.enter.parameters(), *head.leave.parameters()]
         groups = [{"params": words, "weight_decay": 0.05}, {"params": [head.weights], "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, RATE)
@@ -129,24 +125,20 @@ class TurnRecipe:
         pace = max(0.03, 1 - number / self.steps)
         for group, rate in zip(self.optimizer.param_groups, (RATE, JOIN_RATE), strict=True):
             group["lr"] = rate * pace
-        words = words_loss(self.head, self.streams.rows(chosen))
-        both = joined_loss(self.head, self.unseen)
+        words, both = turn_losses(self.head, self.streams.rows(chosen))
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(words + both)
         self.optimizer.step()
         return {"words": float(words.detach()), "joined": float(both.detach())}
 
 
-def words_loss(head: TurnHead, streams: Streams) -> Tensor:
-    """Cross-entropy of the words' judgement."""
-    logits = head.read(nn.functional.dropout(streams.stream, DROPPED))
-    return nn.functional.binary_cross_entropy_with_logits(logits, streams.finished)
-
-
-def joined_loss(head: TurnHead, streams: Streams) -> Tensor:
-    """Cross-entropy of words and sound together; an end that is none counts ``HASTE`` times."""
+def turn_losses(head: TurnHead, streams: Streams) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of the words' judgement, and of both together where the sound was real."""
+    binary = nn.functional.binary_cross_entropy_with_logits
+    words = binary(head.read(nn.functional.dropout(streams.stream, DROPPED)), streams.finished)
+    real = ~streams.manner.isnan()
+    if not real.any():
+        return words, words.new_zeros(())
     with torch.no_grad():  # the words are judged on their own
-        judged = head.read(streams.stream)
-    weight = torch.where(streams.finished > 0, 1.0, HASTE)
-    joined = head.join(judged, streams.manner)
-    return nn.functional.binary_cross_entropy_with_logits(joined, streams.finished, weight)
+        judged = head.read(streams.stream[real])
+    return words, binary(head.join(judged, streams.manner[real]), streams.finished[real])

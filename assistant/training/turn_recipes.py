@@ -14,7 +14,6 @@ from torch import nn
 
 from assistant.errors import WeightsError
 from assistant.model.adapters import merge
-from assistant.model.backbone import Backbone
 from assistant.model.chat import ChatFormat
 from assistant.model.hearing import Hearing
 from assistant.model.hearing_files import ADAPTER_FILE, ENCODER_FILE, load_adapter
@@ -23,13 +22,11 @@ from assistant.model.loading import load_backbone
 from assistant.model.turn_head import TurnHead
 from assistant.paths import WEIGHTS, cache_dir
 from assistant.training.augment import Wear
-from assistant.training.features import FeatureSet, hear_corpus, read_features
-from assistant.training.heard_runs import Imagination, Runs, runs_of
+from assistant.training.heard_runs import Imagination, runs_of
 from assistant.training.hearing_recipes import (
     BACKBONE,
     HEARD_WEAR,
     Language,
-    features_folder,
     heard_features,
     row_reader,
     speech_batches,
@@ -44,8 +41,6 @@ from assistant.training.train_manner import through_codebooks
 from assistant.training.train_turns import Streams, TurnRecipe, read_sounds, sentences
 from assistant.weights import store
 
-UNSEEN, ROUNDS = "kokoro-choices", 4  # voices that nothing learns, and how often each sentence is heard
-
 
 def turn_recipe(language: Language, steps: int, imagined: int) -> TurnRecipe:
     """The turn head's training on the shipped transformer: sentences that were heard, and imagined ones."""
@@ -57,8 +52,7 @@ def turn_recipe(language: Language, steps: int, imagined: int) -> TurnRecipe:
         read = Streams.joined(list(_read_turns(language, hearing, imagined)))
         streams.parent.mkdir(parents=True, exist_ok=True)
         save_file({name: getattr(read, name) for name in Streams.__slots__}, streams)
-    unseen = Streams.joined(list(_read_unseen(language, hearing)))
-    return TurnRecipe(TurnHead(language.embedding.shape[1]), Streams(**load_file(streams)), unseen, steps)
+    return TurnRecipe(TurnHead(language.embedding.shape[1]), Streams(**load_file(streams)), steps)
 
 
 def agreement_recipe(language: Language, steps: int) -> AgreementRecipe:
@@ -105,38 +99,13 @@ def _fingerprint(count: str, *parts: nn.Module | Path) -> str:
     return what.hexdigest()[:16]
 
 
-def _read_unseen(language: Language, hearing: Hearing) -> Iterator[Streams]:
-    """Voices for choices, each sentence heard ``ROUNDS`` times, worn and cut off anew."""
-    if not read_corpus(speech_folder(UNSEEN)):
-        raise WeightsError("no voices for choices: run `vivavoce train speech-data kokoro --choices`")
-    wear = speech_batches(language).wear
-    wear.strength = HEARD_WEAR
-    folders = [features_folder(f"{UNSEEN}-{number}") for number in range(ROUNDS)]
-    for number, folder in enumerate(folders):
-        heard = hear_corpus(
-            folder, speech_folder(UNSEEN), hearing.listener, wear, lambda record: True, 20 + number
-        )
-        for _ in heard:
-            pass
-    sounds = _runs(hearing, read_features(*folders))
-    yield from read_sounds(_shipped_backbone(), hearing, ChatFormat(language.tokenizer), sounds)
-
-
-def _shipped_backbone() -> Backbone:
-    backbone = load_backbone(store.path(*BACKBONE), working_dtype("cpu"))
-    merge(backbone, load_adapter(WEIGHTS / ADAPTER_FILE))
-    return backbone
-
-
-@torch.inference_mode()
-def _runs(hearing: Hearing, heard: FeatureSet) -> list[Runs]:
-    features, _ = through_codebooks(hearing.listener, heard)
-    return [runs_of(hearing, features, record) for record in features.records]
-
-
 def _read_turns(language: Language, hearing: Hearing, imagined: int) -> Iterator[Streams]:
     rng, rows = Random(8), row_reader(language)
-    sounds = _runs(hearing, heard_features().for_turns())
+    features, _ = through_codebooks(hearing.listener, heard_features().for_turns())
+    backbone = load_backbone(store.path(*BACKBONE), working_dtype("cpu"))
+    merge(backbone, load_adapter(WEIGHTS / ADAPTER_FILE))
+    with torch.inference_mode():
+        sounds = [runs_of(hearing, features, record) for record in features.records]
     imagination = Imagination(hearing)
     learned = [line for line in lines(test=False) if not for_choices(line.source)]
     for text, finished in sentences(learned, imagined, rng):
@@ -145,6 +114,6 @@ def _read_turns(language: Language, hearing: Hearing, imagined: int) -> Iterator
             sounds.append(replace(imagination.runs(torch.tensor(found), rng), finished=finished))
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("sentences read", total=len(sounds))
-        for part in read_sounds(_shipped_backbone(), hearing, ChatFormat(language.tokenizer), sounds):
+        for part in read_sounds(backbone, hearing, ChatFormat(language.tokenizer), sounds):
             progress.advance(task, len(part.finished))
             yield part

@@ -57,8 +57,8 @@ def changed(folder: Path, name: str) -> set[str]:
 
 def test_nothing_but_the_turn_head_is_written(folder: Path) -> None:
     width = MannerConfig().model_width
-    streams = Streams(torch.randn(8, width), torch.ones(8), torch.zeros(8))
-    recipe = TurnRecipe(TurnHead(width), streams, streams, steps=1)
+    streams = Streams(torch.randn(8, width), torch.ones(8), torch.full((8,), torch.nan))
+    recipe = TurnRecipe(TurnHead(width), streams, steps=1)
     runs.train(folder / "runs" / shipped_parts.TURNS_RUN, recipe, runs.Plan(1))
     shipped_parts.write_turn_head(folder)
     names = changed(folder, CODEBOOKS_FILE)

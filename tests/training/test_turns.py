@@ -13,14 +13,7 @@ from assistant.model.turn_head import TurnHead
 from assistant.training.omni_data import SYSTEMS
 from assistant.training.texts import Line, lines
 from assistant.training.train_omni import Runs
-from assistant.training.train_turns import (
-    Streams,
-    TurnRecipe,
-    broken_off,
-    joined_loss,
-    read_sounds,
-    sentences,
-)
+from assistant.training.train_turns import Streams, TurnRecipe, broken_off, read_sounds, sentences
 from audiocodec.prosody import PROSODY_WIDTH
 from tests.engine.tiny_omni import CONFIG
 from tests.training.test_joint_training import CHAT, WIDTH, hearing  # noqa: F401  # a fixture
@@ -90,28 +83,20 @@ def test_it_learns_words_and_how_far_to_trust_the_sound() -> None:
     finished = (torch.rand(800, generator=generator) > 0.5).float()
     stream = torch.randn(800, WIDTH, generator=generator)
     stream[:, 0] += 2 * (2 * finished - 1)
-    unheard = torch.full((800,), torch.nan)
     manner = torch.randn(800, generator=generator) * 3  # says nothing
-    learned, unseen = Streams(stream, finished, unheard), Streams(stream, finished, manner)
-    recipe = TurnRecipe(TurnHead(WIDTH), learned, unseen, steps=300)
+    manner[::2] = torch.nan
+    recipe = TurnRecipe(TurnHead(WIDTH), Streams(stream, finished, manner), steps=300)
     shown = [recipe.step(number) for number in range(300)]
     assert shown[-1]["words"] < 0.5 * shown[0]["words"]
     weights = recipe.head.weights.tolist()
     assert weights[0] > 0.5
     assert abs(weights[1]) < 0.3
-    first, again = (TurnRecipe(TurnHead(WIDTH), learned, unseen, 300) for _ in range(2))
+    first, again = (TurnRecipe(TurnHead(WIDTH), recipe.streams, 300) for _ in range(2))
     again.head.load_state_dict(first.head.state_dict())
     assert first.step(7) == again.step(7)
 
 
-def test_an_end_that_is_none_counts_twice() -> None:
-    """Where nothing tells ends from pauses and both are as many, it leans to waiting: one in three."""
-    head = TurnHead(WIDTH)
-    streams = Streams(torch.zeros(40, WIDTH), torch.arange(40.0) % 2, torch.zeros(40))
-    optimizer = torch.optim.SGD([head.weights], 1.0)
-    for _ in range(400):
-        optimizer.zero_grad()
-        torch.autograd.backward(joined_loss(head, streams))
-        optimizer.step()
-    words = float(head.read(torch.zeros(WIDTH)).detach())
-    assert abs(head.judge(words, 0.5) - 1 / 3) < 0.01
+def test_a_set_without_sound_teaches_the_words_alone() -> None:
+    streams = Streams(torch.randn(40, WIDTH), torch.ones(40), torch.full((40,), torch.nan))
+    recipe = TurnRecipe(TurnHead(WIDTH), streams, steps=4)
+    assert recipe.step(0)["joined"] == 0
