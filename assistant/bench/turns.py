@@ -31,7 +31,7 @@ EXTREMES = {
 
 TOLD = {  # what an answer to "How did I sound?" says of kinds that a listener would not mix up
     "rate": {"slow": r"\bslow", "fast": r"\b(fast|quick)"},
-    "loudness": {"quiet": r"\b(soft|quiet)", "loud": r"\bloud"},
+    "loudness": {"quiet": r"\b(soft|quiet|whisper)", "loud": r"\bloud"},  # who whispers is not loud
     "pitch": {"low": r"\blow\b", "high": r"\bhigh\b"},
     "voicing": {"whispered": r"\bwhisper", "voiced": r"\bspoke\b"},
     "intent": {"statement": r"\bstatement", "question": r"\bquestion"},
