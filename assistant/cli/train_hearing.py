@@ -223,14 +223,18 @@ def hearing_weights(
         float | None,
         typer.Option(help="Write the encoder alone, so far (0 to 1) from the shipped to the run's."),
     ] = None,
+    trust: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(help="Of the turn head in words and in sound, and bias, in place of what it learned."),
+    ] = None,
 ) -> None:
     """Write the weights of the last runs into the project's weights folder."""
     from assistant.errors import UsageError
     from assistant.training.shipped_parts import write_blend, write_parts
 
-    if only and blend is not None:
+    if (only or trust) and blend is not None:
         raise UsageError("a blend is of the encoder alone: give either --blend or --only")
-    for path in write_parts(only or []) if blend is None else write_blend(blend):
+    for path in write_parts(only or [], trust) if blend is None else write_blend(blend):
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
 
 

@@ -45,6 +45,7 @@ from assistant.training.train_omni import OmniPace
 from audiocodec.encoder import EncoderConfig
 
 TURNS_RUN, AGREEMENT_RUN = "turns", "agreement"
+Trust = tuple[float, float, float]  # of the turn head: in the words, in the sound; bias
 
 
 def shipped_hearing(language: Language) -> Hearing:
@@ -89,10 +90,12 @@ def write_joint(folder: Path = WEIGHTS) -> list[Path]:
     return [*files, *(write_manifest(folder, model) for model in (HEARING, OMNI))]
 
 
-def write_turn_head(folder: Path = WEIGHTS) -> list[Path]:
-    """Write the turn head of the last run."""
+def write_turn_head(folder: Path = WEIGHTS, trust: Trust | None = None) -> list[Path]:
+    """Write the turn head of the last run; ``trust`` takes the place of what it learned of it."""
     hearing, turn_head = shipped_hearing(read_language()), TurnHead(MannerConfig().model_width)
     load_module(RUNS / TURNS_RUN, "turn_head", turn_head)
+    if trust is not None:
+        turn_head.weights.data.copy_(torch.tensor(trust))
     save_codes(folder / CODEBOOKS_FILE, hearing, turn_head)
     return [folder / CODEBOOKS_FILE, write_manifest(folder, HEARING)]
 
@@ -162,12 +165,17 @@ WRITERS: dict[str, Callable[[], list[Path]]] = {
 }
 
 
-def write_parts(names: list[str]) -> list[Path]:
-    """Write some parts beside all else as it is shipped, everything where none is named.
+def write_parts(names: list[str], trust: Trust | None = None) -> list[Path]:
+    """Write some parts beside all else as it is shipped, everything where none is named; ``trust`` is the
+    turn head's.
 
     Raises:
-        UsageError: a part is unknown; nothing has been written.
+        UsageError: a part is unknown, or the turn head is not among them; nothing has been written.
     """
     if unknown := sorted(set(names) - set(WRITERS)):
         raise UsageError(f"no part is called {', '.join(unknown)}: give some of {', '.join(WRITERS)}")
+    if trust is not None:
+        if names != ["turns"]:
+            raise UsageError("trust is the turn head's: give it with --only turns alone")
+        return write_turn_head(trust=trust)
     return [path for write in [WRITERS[name] for name in names] or [write_all] for path in write()]

@@ -164,3 +164,15 @@ def test_a_blend_lies_between_the_shipped_encoder_and_the_last_runs(folder: Path
     torch.testing.assert_close(made.float(), before + 0.25, atol=2e-3, rtol=0)
     with pytest.raises(UsageError, match="above 0"):
         shipped_parts.write_blend(1.5, folder)
+
+
+def test_trust_that_was_chosen_takes_the_place_of_what_was_learned(folder: Path) -> None:
+    width = MannerConfig().model_width
+    streams = Streams(torch.randn(8, width), torch.ones(8), torch.full((8,), torch.nan))
+    runs.train(
+        folder / "runs" / shipped_parts.TURNS_RUN, TurnRecipe(TurnHead(width), streams, steps=1), runs.Plan(1)
+    )
+    shipped_parts.write_turn_head(folder, (0.5, 0.75, -1.0))
+    assert load_file(folder / CODEBOOKS_FILE)["turn_head.weights"].tolist() == [0.5, 0.75, -1.0]
+    with pytest.raises(UsageError, match="--only turns"):
+        shipped_parts.write_parts(["joint"], (0.5, 0.75, -1.0))
