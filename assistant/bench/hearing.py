@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from assistant.bench import hearing_sets as sets
+from assistant.bench.ends import ends, listened, wait_figures
 from assistant.bench.judges.words import Recognizer, WordError, word_error
 from assistant.bench.memory import peak_mb
 from assistant.bench.turns import SmartTurn, ends_right, told_right, traits_right, worn
@@ -16,6 +17,7 @@ from assistant.model.generate import Limits, generate
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN
 from assistant.model.transcribe import Transcriber, utterances
 from assistant.model.turn_head import TurnHead
+from assistant.session.turn import TurnPolicy
 from assistant.training.word_errors import greedy
 from audiocodec.numbers import SAMPLE_RATE
 
@@ -125,6 +127,15 @@ def manner(transcriber: Transcriber, head: TurnHead, clips: list[sets.Clip]) -> 
     counts = {"viva": ours, "by its sound alone": by_sound, "smart-turn": theirs}
     figures = {name: 100 * right / max(1, total) for name, right in counts.items()}
     return [*rows, Row("end of turn right at 200 ms (%)", figures, total)]
+
+
+def ends_followed(transcriber: Transcriber, head: TurnHead, clips: list[sets.Clip]) -> Row:
+    """The turn machine on whole and broken off sentences: how often it takes the floor in pauses of the usual
+    lengths, and how long who has finished waits for it.
+    """
+    policy, found = TurnPolicy(), ends(clips)
+    waits = [(kind, one.wait_ms(policy)) for kind, one in listened(transcriber, head, found)]
+    return Row("ends, followed through the silence", wait_figures(waits, policy), len(waits))
 
 
 def cost(transcriber: Transcriber, seconds: float = 20.0) -> Row:

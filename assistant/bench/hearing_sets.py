@@ -20,7 +20,7 @@ from assistant.errors import WeightsError
 from assistant.training.augment import Wear
 from assistant.training.hearing_recipes import rooms
 from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus
-from assistant.training.speech_makers import speech_folder
+from assistant.training.speech_makers import BEGUN_CORPORA, speech_folder
 from assistant.training.texts import WORD, for_choices
 
 Audio = NDArray[np.float32]
@@ -106,6 +106,19 @@ def for_choosing(count: int) -> dict[str, list[Clip]]:
             clips[maker] = found
     if not clips:
         raise WeightsError(NO_CHOICES)
+    return clips
+
+
+def begun_for_choosing(count: int) -> list[Clip]:
+    """Beginnings of sentences that are never learned, said as before a thinking pause; none where none were
+    made.
+    """
+    clips: list[Clip] = []
+    for maker in BEGUN_CORPORA:
+        folder = speech_folder(maker)
+        audio = CorpusAudio(folder)
+        records = [one for one in read_corpus(folder)[::-1] if for_choices(one.source)]
+        clips += [Clip(np.asarray(audio(one) / 32_768, np.float32), one.text, one) for one in records[:count]]
     return clips
 
 

@@ -12,7 +12,18 @@ if TYPE_CHECKING:
     from assistant.bench.hearing import Row
     from assistant.model.transcribe import Transcriber
 
-PARTS = ("words", "frames", "wordless", "manner", "understanding", "codec", "cost", "long", "choosing")
+PARTS = (
+    "words",
+    "frames",
+    "wordless",
+    "manner",
+    "ends",
+    "understanding",
+    "codec",
+    "cost",
+    "long",
+    "choosing",
+)
 
 
 def add(group: typer.Typer) -> None:
@@ -63,11 +74,15 @@ def measured(
 ) -> Iterator["Row"]:
     """Measure part after part; each row comes as soon as it is known."""
     from assistant.bench import hearing as bench
-    from assistant.bench.hearing_sets import asked_of
+    from assistant.bench.hearing_sets import asked_of, begun_for_choosing
     from assistant.bench.judges.words import Whisper
     from assistant.model.listening import load_turn_head, untuned_transcriber
 
-    clips = asked_of(count, choices) if {"words", "frames", "manner", "understanding"} & set(chosen) else []
+    clips = (
+        asked_of(count, choices)
+        if {"words", "frames", "manner", "ends", "understanding"} & set(chosen)
+        else []
+    )
     if "words" in chosen:
         tiny, base = Whisper("whisper-tiny.en"), Whisper()
         tiny.name = "whisper tiny.en"
@@ -78,6 +93,9 @@ def measured(
         yield bench.wordless(transcriber, min(count, 100))
     if "manner" in chosen:
         yield from bench.manner(transcriber, load_turn_head(weights), clips)
+    if "ends" in chosen:
+        begun = begun_for_choosing(count) if choices else []
+        yield bench.ends_followed(transcriber, load_turn_head(weights), clips + begun)
     if "understanding" in chosen:
         yield bench.understanding(transcriber, untuned_transcriber(), Whisper(), clips)
     if "codec" in chosen:

@@ -35,16 +35,19 @@ def speech_data(
     bursts: Annotated[
         bool, typer.Option("--bursts", help="Short words said while the assistant talks.")
     ] = False,
+    begun: Annotated[
+        bool, typer.Option("--begun", help="Beginnings of sentences, as before a thinking pause.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Another one draws other sentences and voices.")] = 0,
 ) -> None:
     """Make many-speaker speech with known words, timing and manner, outside the repository."""
     from assistant.errors import UsageError
     from assistant.training.speech_makers import Use, make_speech
 
-    asked = {Use.TESTS: held_out, Use.WIDE: wide, Use.CHOICES: choices, Use.BURSTS: bursts}
+    asked = {Use.TESTS: held_out, Use.WIDE: wide, Use.CHOICES: choices, Use.BURSTS: bursts, Use.BEGUN: begun}
     uses = [use for use, wanted in asked.items() if wanted]
     if len(uses) > 1:
-        raise UsageError("a corpus has one use: give one of --held-out, --wide, --choices and --bursts")
+        raise UsageError("a corpus has one use: give one of --held-out, --wide, --choices, --bursts, --begun")
     for made in make_speech(maker, hours, uses[0] if uses else Use.TRAINING, seed):
         print(f"{made:.2f} of {hours:.2f} hours", flush=True)
 
@@ -100,12 +103,14 @@ def hear(
     hibari: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 6_000,
     kokoro_wide: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 0,
     kokoro_quick: Annotated[int, typer.Option(help="Utterances of this corpus.")] = 0,
+    begun: Annotated[int, typer.Option(help="Beginnings of sentences by each maker that spoke some.")] = 0,
     shipped: Annotated[bool, typer.Option("--shipped", help="Hear with the shipped encoder.")] = False,
     threads: Threads = 0,
 ) -> None:
     """Let the encoder hear training speech once and keep its frames."""
     from assistant.training.hearing_recipes import hear as hear_corpora
     from assistant.training.hearing_recipes import read_language
+    from assistant.training.speech_makers import BEGUN_CORPORA
 
     set_threads(threads)
     wanted = {
@@ -113,7 +118,7 @@ def hear(
         "hibari": hibari,
         "kokoro-wide": kokoro_wide,
         "kokoro-quick": kokoro_quick,
-    }
+    } | dict.fromkeys(BEGUN_CORPORA, begun)
     utterances = {corpus: count for corpus, count in wanted.items() if count}
     for maker, count in hear_corpora(read_language(), utterances, shipped):
         print(f"{maker}: {count} utterances", flush=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 from assistant.training.augment import Audio, Wear
 from assistant.training.precision import mixed
 from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus, shard_paths, trimmed
-from assistant.training.texts import put_aside, syllables
+from assistant.training.texts import BEGUN, put_aside, syllables
 from assistant.training.voices import whispered
 from audiocodec.listener import Listener
 from audiocodec.numbers import CODEC_HOP_LENGTH
@@ -33,6 +33,12 @@ LOW_HZ, HIGH_HZ = 135.0, 205.0
 SILENCE_AFTER_S = (0.5, 1.2)
 HEARD_STRIDE = 2  # blocks; half the work, and some frames see one block more than they will live
 CUT_PART = 0.35  # of the utterances that are cut off after a word
+CUT_S, FADE_S = (-0.01, 0.05), (0.002, 0.05)  # where, from the word's end; how long what is cut fades out
+TAIL_PART = (
+    0.6  # of all others that lose the end of their last sound, as those cut off do: so it tells nothing
+)
+TAIL_DB = (-42.0, -26.0)  # of full scale, where that ends
+CLOSED_PART, CLOSED_S = 0.5, (0.1, 0.45)  # after so much silence the ear is told that no more comes
 TURN_PART = 4  # of the sentences, one in so many is heard by the turn head and not by the manner net
 
 
@@ -88,23 +94,26 @@ class Prepared:
 
 
 def prepare(record: Utterance, pcm: NDArray[np.int16], wear: Wear, rng: np.random.Generator) -> Prepared:
-    """Cut some utterances off, make a few whisper, wear them, and say how they sound."""
+    """Cut some utterances off, make a few whisper, wear them, and say how they sound.
+
+    Only beginnings and those cut off have not finished. All of them may end abruptly, as no speaker does.
+    """
     whisper = record.whispered
     if not whisper and rng.random() < 0.08:
         pcm, whisper = whispered(pcm, rng), True
-    finished = True
+    finished = record.kind != BEGUN
     pcm, before = trimmed(pcm)
     word_ends = tuple(end - before for end in record.word_ends)
     ends = word_ends[1:-1] if len(word_ends) > 2 else ()
     if record.pauses:
         counts = [len(pause.split()) for pause in record.pauses]
         ends = tuple(word_ends[n - 1] for n in counts if 0 < n < len(word_ends))
-    if ends and rng.random() < (0.6 if record.pauses else CUT_PART):
-        stop = int(ends[int(rng.integers(len(ends)))] + rng.uniform(0, 0.04) * SAMPLE_RATE)
-        fade = np.linspace(1, 0, min(720, stop)) ** 2
-        pcm = pcm[:stop].copy()
-        pcm[len(pcm) - len(fade) :] = (pcm[len(pcm) - len(fade) :] * fade).astype(np.int16)
-        finished = False
+    if finished and ends and rng.random() < (0.6 if record.pauses else CUT_PART):
+        stop = int(ends[int(rng.integers(len(ends)))] + rng.uniform(*CUT_S) * SAMPLE_RATE)
+        pcm, finished = faded_out(pcm, stop, rng), False
+    elif rng.random() < TAIL_PART:
+        loud = np.flatnonzero(np.abs(pcm) > 32_768 * 10 ** (rng.uniform(*TAIL_DB) / 20))
+        pcm = faded_out(pcm, int(loud[-1]) + 1 if len(loud) else len(pcm), rng)
     worn = wear(pcm, rng, SILENCE_AFTER_S)
     voice = worn.heard[worn.start : worn.end]
     level = float(np.log10(np.sqrt(np.mean(voice**2)) + 1e-6))
@@ -117,6 +126,23 @@ def prepare(record: Utterance, pcm: NDArray[np.int16], wear: Wear, rng: np.rando
     if finished:
         traits["intent"] = "question" if record.text.rstrip().endswith("?") else "statement"
     return Prepared(worn.heard, worn.start, worn.end, finished, traits)
+
+
+def faded_out(pcm: NDArray[np.int16], stop: int, rng: np.random.Generator) -> NDArray[np.int16]:
+    """What comes before a sample, its end faded out."""
+    pcm = pcm[: max(1, stop)].copy()
+    length = min(len(pcm), int(rng.uniform(*FADE_S) * SAMPLE_RATE))
+    pcm[len(pcm) - length :] = (pcm[len(pcm) - length :] * np.linspace(1, 0, length) ** 2).astype(np.int16)
+    return pcm
+
+
+def closed(made: Prepared, rng: np.random.Generator) -> Audio:
+    """The sound as it is heard in a conversation: in half of them it ends soon after the voice."""
+    if rng.random() >= CLOSED_PART:
+        return made.sound
+    sound = made.sound.copy()
+    sound[made.end + int(rng.uniform(*CLOSED_S) * SAMPLE_RATE) :] = 0
+    return sound
 
 
 def pace(text: str, seconds: float) -> str | None:
@@ -158,7 +184,7 @@ def hear_corpus(
         offset = 0
         for record in records[number * SHARD : (number + 1) * SHARD]:
             made = prepare(record, audio(record), wear, rng)
-            raw, clean = hear_whole(listener, made.sound)
+            raw, clean = hear_whole(listener, closed(made, rng))
             traits = dict(made.traits)
             if made.traits["voicing"] == "voiced" and (pitch := pitch_trait(clean)):
                 traits["pitch"] = pitch

@@ -47,7 +47,7 @@ from assistant.training.speech_data import (
     never_learned,
     read_corpus,
 )
-from assistant.training.speech_makers import SHARES, corpora, speech_folder
+from assistant.training.speech_makers import BEGUN_CORPORA, SHARES, corpora, speech_folder
 from assistant.training.texts import always_capital, lines, spoken_form
 from assistant.training.token_sounds import token_sounds
 from assistant.training.train_codec import CodecRecipe
@@ -199,9 +199,12 @@ def _first_asks(records: list[Utterance], count: int) -> list[Utterance]:
     return sorted(records, key=lambda record: record.kind not in ("ask", "cutoff"))[:count]
 
 
-def heard_features() -> FeatureSet:
-    """All frames that have been heard, but for those of sentences on which settings are chosen."""
-    folders = [features_folder(maker) for maker in SHARES if features_folder(maker).exists()]
+def heard_features(begun: bool = False) -> FeatureSet:
+    """All frames that have been heard, but for those of sentences on which settings are chosen; those of mere
+    beginnings as well where ``begun``.
+    """
+    wanted = (*SHARES, *BEGUN_CORPORA) if begun else SHARES
+    folders = [features_folder(maker) for maker in wanted if features_folder(maker).exists()]
     if not folders:
         raise WeightsError("nothing has been heard yet: run `vivavoce train hear`")
     features = read_features(*folders)
@@ -227,7 +230,7 @@ def manner_recipe(hearing: Hearing, steps: int, shipped: bool = False) -> Manner
     """The manner net's training on what the codes stand for, begun anew or where the shipped net ended."""
     if shipped:
         load_parts(WEIGHTS / CODEBOOKS_FILE, {"manner": hearing.manner})
-    features, blanks = through_codebooks(hearing.listener, heard_features().without_turns())
+    features, blanks = through_codebooks(hearing.listener, heard_features(begun=True).without_turns())
     return MannerRecipe(hearing.manner.train(), features, blanks, steps)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from assistant.training.texts import Line, for_choices, punctuated, scrambled
+from assistant.training.texts import BEGUN, Line, for_choices, punctuated, scrambled
 from assistant.training.voices import CHOICES, SAMPLE_RATE, Maker, Spoken
 
 SHARD_UTTERANCES = 100
@@ -35,7 +35,7 @@ class Utterance:
     offset: int  # samples
     length: int  # samples
     text: str  # with its marks, as it was given to the voice
-    kind: str  # "ask", "answer", "cutoff", "wide", "scrambled"
+    kind: str  # "ask", "answer", "cutoff", "wide", "scrambled", "begun"
     source: str
     turn: int
     voice: str
@@ -112,7 +112,7 @@ def make_corpus(folder: Path, maker: Maker, draw: Draw, hours: float, seed: int 
         spoken: list[tuple[Line, str, Spoken]] = []
         while len(spoken) < SHARD_UTTERANCES:
             line = draw(words)
-            text = punctuated(line.text)
+            text = line.text if line.kind == BEGUN else punctuated(line.text)
             utterance = maker.speak(text, voices)
             if utterance is not None and 0.25 < len(utterance.audio) / SAMPLE_RATE < 14:
                 spoken.append((line, text, utterance))

@@ -12,7 +12,7 @@ from assistant.training.piper import Piper
 from assistant.training.renderer import QuickKokoro, Renderer, Trunk
 from assistant.training.runs import load_module
 from assistant.training.speech_data import Draw, make_corpus, plain, read_corpus
-from assistant.training.texts import for_choices, lines
+from assistant.training.texts import begun, for_choices, lines
 from assistant.training.train_renderer import RendererPlan, RendererRecipe, keep_frames, read_kept
 from assistant.training.voices import CHOICES, HELD_OUT, Hibari, Kokoro, Maker, OldEngines, Phonemes
 from assistant.training.wide_texts import WideTexts, package_sentences, read_words
@@ -39,9 +39,11 @@ class Use(Enum):
     WIDE = "-wide"  # training with many words
     CHOICES = "-choices"  # voices and sentences on which settings are chosen
     BURSTS = "-bursts"  # short phrases of agreement, and of somebody who wants to speak
+    BEGUN = "-begun"  # beginnings of sentences, as they are said before a thinking pause
 
 
 MAKERS = ("kokoro", "hibari", "old", "piper", "kokoro-quick")
+BEGUN_CORPORA = tuple(maker + Use.BEGUN.value for maker in MAKERS if maker != "piper")
 
 
 def speech_folder(maker: str) -> Path:
@@ -101,6 +103,8 @@ def _texts(use: Use) -> Draw:
         return WideTexts(read_words(), package_sentences()).draw
     if use is Use.BURSTS:
         return burst_lines()
+    if use is Use.BEGUN:
+        return begun(lines(test=False))
     if use is Use.CHOICES:
         return plain([line for line in lines(test=False) if for_choices(line.source)])
     return plain(lines(test=use is Use.TESTS))

@@ -5,7 +5,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,17 @@ TEST_PART = 20  # one dialogue in so many is put aside, chosen by its id
 CHOICE_PART = 20  # of the others, one in so many is never learned: settings are chosen on it
 TEST_CUTOFF_PART = 10  # one cut-off record in so many is put aside, chosen by its text
 WORD = re.compile(r"[A-Za-z]+(?:'[A-Za-z]+)*")
+SENTENCE_ENDS = ".?!"
+AT_PAUSE = 0.7  # of the sentences broken off that name their pauses
+BEGUN = "begun"  # kind of a line that is only the beginning of a sentence
+BEGUN_MARKS = (
+    ",",
+    ",",
+    "...",
+    "...",
+    "",
+    ".",
+)  # how a voice leaves it: mostly open, now and then as if it were over
 VOWELS = re.compile(r"[aeiouy]+")
 QUESTION_WORDS = frozenset(
     [
@@ -103,11 +114,35 @@ def lines(test: bool, folder: Path = DIALOGUES) -> list[Line]:
 def punctuated(text: str) -> str:
     """End a sentence with a mark, so that a voice knows how to end it."""
     text = text.strip()
-    if text and text[-1] in ".?!":
+    if text and text[-1] in SENTENCE_ENDS:
         return text
     first = WORD.search(text.lower())
     asks = first is not None and first.group().split("'")[0] in QUESTION_WORDS
     return text + ("?" if asks else ".")
+
+
+def broken_off(line: Line, rng: random.Random) -> str | None:
+    """A beginning of a sentence after which more must come; nothing where there is none."""
+    words = line.text.split()
+    ends = [n for n in range(1, len(words)) if words[n - 1][-1] not in SENTENCE_ENDS]
+    if line.pauses and rng.random() < AT_PAUSE:
+        return rng.choice(line.pauses)
+    return " ".join(words[: rng.choice(ends)]) if ends else None
+
+
+def begun(lines: list[Line]) -> Callable[[random.Random], Line]:
+    """What speakers say before they stop to think, each with a mark for the voice."""
+    asks = [line for line in lines if line.kind == "ask"]
+    cuts = [line for line in lines if line.kind == "cutoff"]
+
+    def draw(rng: random.Random) -> Line:
+        text = None
+        while not text:
+            line = rng.choice(asks if rng.random() < 0.5 or not cuts else cuts)
+            text = broken_off(line, rng)
+        return Line(text.rstrip(",;:") + rng.choice(BEGUN_MARKS), BEGUN, line.source, line.turn)
+
+    return draw
 
 
 def always_capital(texts: list[str]) -> frozenset[str]:

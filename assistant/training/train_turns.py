@@ -18,14 +18,12 @@ from assistant.model.turn_head import TurnHead
 from assistant.training.heard_runs import Runs, embeddings_of
 from assistant.training.omni_data import SYSTEMS
 from assistant.training.runs import seed_step
-from assistant.training.texts import Line
+from assistant.training.texts import Line, broken_off
 
 READ_AT_ONCE = 32  # sentences, of similar length
 BATCH = 256
 RATE, JOIN_RATE = 1e-3, 1e-2
-AT_PAUSE = 0.7  # of the sentences broken off that name their pauses
 DROPPED = 0.2  # of the stream, while the head learns
-ENDS = ".?!"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +42,6 @@ class Streams:
     def rows(self, chosen: Tensor) -> "Streams":
         """Some of all."""
         return Streams(self.stream[chosen], self.finished[chosen], self.manner[chosen])
-
-
-def broken_off(line: Line, rng: Random) -> str | None:
-    """A beginning of a sentence after which more must come; nothing where there is none."""
-    words = line.text.split()
-    ends = [n for n in range(1, len(words)) if words[n - 1][-1] not in ENDS]
-    if line.pauses and rng.random() < AT_PAUSE:
-        return rng.choice(line.pauses)
-    return " ".join(words[: rng.choice(ends)]) if ends else None
 
 
 def sentences(lines: list[Line], count: int, rng: Random) -> Iterator[tuple[str, bool]]:

@@ -45,7 +45,7 @@ from assistant.weights import store
 def turn_recipe(language: Language, steps: int, imagined: int) -> TurnRecipe:
     """The turn head's training on the shipped transformer: sentences that were heard, and imagined ones."""
     hearing = shipped_hearing(language)
-    count = f"{imagined} {len(heard_features().for_turns().records)}"
+    count = f"{imagined} {len(heard_features(begun=True).for_turns().records)}"
     what = _fingerprint(count, WEIGHTS / ADAPTER_FILE, hearing.listener.codebooks, hearing.manner)
     streams = cache_dir() / "turns" / f"{what}.safetensors"
     if not streams.exists():
@@ -101,7 +101,7 @@ def _fingerprint(count: str, *parts: nn.Module | Path) -> str:
 
 def _read_turns(language: Language, hearing: Hearing, imagined: int) -> Iterator[Streams]:
     rng, rows = Random(8), row_reader(language)
-    features, _ = through_codebooks(hearing.listener, heard_features().for_turns())
+    features, _ = through_codebooks(hearing.listener, heard_features(begun=True).for_turns())
     backbone = load_backbone(store.path(*BACKBONE), working_dtype("cpu"))
     merge(backbone, load_adapter(WEIGHTS / ADAPTER_FILE))
     with torch.inference_mode():

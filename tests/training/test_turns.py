@@ -11,9 +11,9 @@ from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
 from assistant.model.trait_words import KINDS
 from assistant.model.turn_head import TurnHead
 from assistant.training.omni_data import SYSTEMS
-from assistant.training.texts import Line, lines
+from assistant.training.texts import Line, broken_off, lines
 from assistant.training.train_omni import Runs
-from assistant.training.train_turns import Streams, TurnRecipe, broken_off, read_sounds, sentences
+from assistant.training.train_turns import Streams, TurnRecipe, read_sounds, sentences
 from audiocodec.prosody import PROSODY_WIDTH
 from tests.engine.tiny_omni import CONFIG
 from tests.training.test_joint_training import CHAT, WIDTH, hearing  # noqa: F401  # a fixture
