@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from audiocodec.reader import Reading
 
-BEAM = 24  # prefixes kept
+BEAM = 96  # prefixes kept
 SURE = 0.999  # blanks above are taken for certain
 Prefix = tuple[int, ...]
 Ends = tuple[float, float]  # log probabilities of a prefix that ends with a blank, and with its last token

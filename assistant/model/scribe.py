@@ -17,9 +17,10 @@ from assistant.model.kv_cache import CacheShape, KVCache
 from assistant.model.likely_sentences import Sentence, likely_sentences
 from audiocodec.reader import Reading
 
-SENTENCES = 10  # that are looked at
-LANGUAGE = 0.3  # power of the transformer's probabilities
-TOKEN = 0.5  # natural log of what each token is worth
+SENTENCES = 60  # that are looked at
+FAR = 5.0  # natural log: what the ear finds so much less likely than the likeliest is left out
+LANGUAGE = 0.5  # power of the transformer's probabilities
+TOKEN = 1.5  # natural log of what each token is worth
 PART_FRAMES, LONGEST_PART = 50, 100  # codec frames that are written at once: 4 s, and 8 s at most
 CLEAR = 0.99  # blank probability of a frame between words
 CONTEXT_TOKENS = 24  # written before that the transformer looks at
@@ -41,7 +42,8 @@ class Scribe:
         parts = cut(reading)
         for part in parts:
             found = likely_sentences(part, SENTENCES)
-            texts = {self._text(one): one.score for one in reversed(found)}  # the likelier ones count
+            near = [one for one in reversed(found) if one.score > found[0].score - FAR]
+            texts = {self._text(one): one.score for one in near}  # the likelier ones count
             if texts.keys() == {""}:
                 continue
             text = yield from self._choose(texts, said, last=part is parts[-1])

@@ -73,13 +73,16 @@ class FeatureSet:
         """Where an utterance's frames lie."""
         return slice(record.offset, record.offset + record.frames)
 
-    def for_turns(self) -> "FeatureSet":
-        """The sentences that show the turn head how far the manner net may be trusted: it knows none."""
-        return replace(self, records=tuple(one for one in self.records if put_aside(one.text, TURN_PART)))
+    def for_manner(self) -> "FeatureSet":
+        """The sentences that the manner net learns from."""
+        return replace(self, records=tuple(one for one in self.records if taught_manner(one.text)))
 
-    def without_turns(self) -> "FeatureSet":
-        """All other sentences."""
-        return replace(self, records=tuple(one for one in self.records if not put_aside(one.text, TURN_PART)))
+
+def taught_manner(text: str) -> bool:
+    """Tell whether the manner net learns from a sentence; the others show the turn head how far it may be
+    trusted, because about what it knows by heart it is never in doubt.
+    """
+    return not put_aside(text, TURN_PART)
 
 
 @dataclass(frozen=True, slots=True)

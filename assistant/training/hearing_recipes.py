@@ -230,7 +230,7 @@ def manner_recipe(hearing: Hearing, steps: int, shipped: bool = False) -> Manner
     """The manner net's training on what the codes stand for, begun anew or where the shipped net ended."""
     if shipped:
         load_parts(WEIGHTS / CODEBOOKS_FILE, {"manner": hearing.manner})
-    features, blanks = through_codebooks(hearing.listener, heard_features(begun=True).without_turns())
+    features, blanks = through_codebooks(hearing.listener, heard_features(begun=True).for_manner())
     return MannerRecipe(hearing.manner.train(), features, blanks, steps)
 
 

@@ -22,6 +22,7 @@ from assistant.model.loading import load_backbone
 from assistant.model.turn_head import TurnHead
 from assistant.paths import WEIGHTS, cache_dir
 from assistant.training.augment import Wear
+from assistant.training.features import taught_manner
 from assistant.training.heard_runs import Imagination, runs_of
 from assistant.training.hearing_recipes import (
     BACKBONE,
@@ -45,7 +46,7 @@ from assistant.weights import store
 def turn_recipe(language: Language, steps: int, imagined: int) -> TurnRecipe:
     """The turn head's training on the shipped transformer: sentences that were heard, and imagined ones."""
     hearing = shipped_hearing(language)
-    count = f"{imagined} {len(heard_features(begun=True).for_turns().records)}"
+    count = f"{imagined} {len(heard_features(begun=True).records)}"
     what = _fingerprint(count, WEIGHTS / ADAPTER_FILE, hearing.listener.codebooks, hearing.manner)
     streams = cache_dir() / "turns" / f"{what}.safetensors"
     if not streams.exists():
@@ -101,11 +102,12 @@ def _fingerprint(count: str, *parts: nn.Module | Path) -> str:
 
 def _read_turns(language: Language, hearing: Hearing, imagined: int) -> Iterator[Streams]:
     rng, rows = Random(8), row_reader(language)
-    features, _ = through_codebooks(hearing.listener, heard_features(begun=True).for_turns())
+    features, _ = through_codebooks(hearing.listener, heard_features(begun=True))
     backbone = load_backbone(store.path(*BACKBONE), working_dtype("cpu"))
     merge(backbone, load_adapter(WEIGHTS / ADAPTER_FILE))
     with torch.inference_mode():
-        sounds = [runs_of(hearing, features, record) for record in features.records]
+        heard = [(one.text, runs_of(hearing, features, one)) for one in features.records]
+    sounds = [replace(runs, manner=None) if taught_manner(text) else runs for text, runs in heard]
     imagination = Imagination(hearing)
     learned = [line for line in lines(test=False) if not for_choices(line.source)]
     for text, finished in sentences(learned, imagined, rng):

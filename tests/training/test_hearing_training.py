@@ -11,7 +11,15 @@ from assistant.model.hearing import Hearing
 from assistant.model.hearing_files import new_hearing, save_encoder, start_from_shipped
 from assistant.model.manner import MannerConfig
 from assistant.training.augment import Wear
-from assistant.training.features import FeatureSet, HeardUtterance, hear_corpus, pace, prepare, read_features
+from assistant.training.features import (
+    FeatureSet,
+    HeardUtterance,
+    hear_corpus,
+    pace,
+    prepare,
+    read_features,
+    taught_manner,
+)
 from assistant.training.heard_runs import embeddings_of, runs_of
 from assistant.training.speech_batches import Sound, SpeechBatches, other_throat, place
 from assistant.training.speech_data import CorpusAudio, make_corpus, plain, read_corpus, trimmed
@@ -276,11 +284,8 @@ def test_heard_frames_train_manner_and_make_the_live_runs(
     features, blanks = through_codebooks(hearing.listener, read_features(tmp_path / "heard"))
     assert sum(record.frames for record in features.records) == len(features.semantic) == len(blanks)
     assert {record.finished for record in features.records} == {True, False}
-    turns, rest = (
-        {one.text for one in part.records} for part in (features.for_turns(), features.without_turns())
-    )
-    assert turns.isdisjoint(rest)
-    assert turns | rest == {one.text for one in features.records}
+    taught = {one.text for one in features.for_manner().records}
+    assert taught == {one.text for one in features.records if taught_manner(one.text)}
     twin = copy.deepcopy(hearing.manner)
     recipe = MannerRecipe(hearing.manner.train(), features, blanks, 60)
     losses = [recipe.step(number) for number in range(12)]
