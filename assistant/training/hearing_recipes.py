@@ -64,6 +64,7 @@ from audiocodec.viva import DecoderConfig, MelDecoder
 BACKBONE = ("smollm2-135m-instruct", "model.gguf")
 ENCODER_RUN, CODES_RUN, MANNER_RUN = "hearing-encoder", "hearing-codes", "hearing-manner"
 CODEC_RUN, OMNI_RUN = "hearing-codec", "omni"
+SHIPPED_MARK = "shipped"
 HEARD_WEAR = 0.6  # strength
 
 
@@ -143,13 +144,13 @@ def snapshot_encoder(language: Language, shipped: bool = False) -> None:
     """
     if shipped:
         listener = load_listener(WEIGHTS / ENCODER_FILE, language.embedding)
-        step = f"shipped {hashlib.sha256((WEIGHTS / ENCODER_FILE).read_bytes()).hexdigest()}"
+        step = f"{SHIPPED_MARK} {hashlib.sha256((WEIGHTS / ENCODER_FILE).read_bytes()).hexdigest()}"
     else:
         hearing = new_hearing(EncoderConfig(), MannerConfig(), *language.space)
         step = str(load_module(RUNS / ENCODER_RUN, "encoder", hearing.listener.encoder))
         load_module(RUNS / ENCODER_RUN, "reader", hearing.reader)
         listener = hearing.listener
-    mark = snapshot_path().with_suffix(".step")
+    mark = snapshot_mark()
     if not mark.exists() or mark.read_text() != step:
         shutil.rmtree(cache_dir() / "heard", ignore_errors=True)
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -160,6 +161,11 @@ def snapshot_encoder(language: Language, shipped: bool = False) -> None:
 def snapshot_path() -> Path:
     """Where the encoder lies that everything behind it uses."""
     return RUNS / CODES_RUN / ENCODER_FILE
+
+
+def snapshot_mark() -> Path:
+    """Where it is written down which encoder that is."""
+    return snapshot_path().with_suffix(".step")
 
 
 def trained_encoder(language: Language) -> Hearing:
@@ -218,11 +224,16 @@ def codes_path() -> Path:
 
 
 def with_codebooks(language: Language) -> Hearing:
-    """Hearing with the trained encoder and fitted codebooks."""
+    """Hearing with the trained encoder and fitted codebooks; with the shipped ones where the encoder is the
+    shipped one and none were fitted anew.
+    """
     hearing = trained_encoder(language)
-    if not codes_path().exists():
+    if codes_path().exists():
+        hearing.listener.codebooks.load_state_dict(load_file(codes_path()))
+    elif snapshot_mark().read_text().startswith(SHIPPED_MARK):
+        load_parts(WEIGHTS / CODEBOOKS_FILE, {"codebooks": hearing.listener.codebooks})
+    else:
         raise WeightsError("no codebooks yet: run `vivavoce train codebooks`")
-    hearing.listener.codebooks.load_state_dict(load_file(codes_path()))
     return hearing
 
 
