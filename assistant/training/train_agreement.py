@@ -19,7 +19,9 @@ from audiocodec.numbers import ENCODER_BLOCK_FRAMES, ENCODER_BLOCK_LENGTH, SAMPL
 
 T = TypeVar("T")
 
-BATCH, RATE, DROPPED = 64, 2e-3, 0.2
+BATCH, RATE = 64, 2e-3
+DROPPED, UNSEEN = 0.5, 0.15  # of what the semantic codes stand for; of the frames, all of it
+BLURRED = 0.05  # deviation of noise on the prosody, where there is any
 NOISES = 0.1  # part of the sounds that hold no voice at all; they do not want the floor
 NOISE_S = (0.3, 1.2)
 HEARD_AT_ONCE = 16
@@ -83,7 +85,7 @@ class AgreementRecipe:
     def __init__(self, hearing: Hearing, bursts: Bursts, steps: int) -> None:
         self.hearing, self.bursts, self.steps = hearing, bursts, steps
         self.net: Agreement = hearing.agreement.train()
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), RATE, weight_decay=0.05)
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), RATE, weight_decay=0.1)
 
     def modules(self) -> dict[str, nn.Module]:
         """The judge."""
@@ -102,8 +104,10 @@ class AgreementRecipe:
         with torch.no_grad():
             heard = self.hearing.listener.decode(codes)
             blank = self.hearing.listener.read(codes).blank
-        semantic = nn.functional.dropout(heard.semantic, DROPPED)
-        logits = self.net(semantic, heard.prosody, blank, frames)
+        seen = torch.rand(*heard.semantic.shape[:2], 1) > UNSEEN
+        semantic = nn.functional.dropout(heard.semantic, DROPPED) * seen
+        prosody = heard.prosody + BLURRED * torch.randn_like(heard.prosody) * (heard.prosody != 0)
+        logits = self.net(semantic, prosody, blank, frames)
         loss = nn.functional.binary_cross_entropy_with_logits(logits, self.bursts.agrees[chosen])
         right = ((logits > 0) == (self.bursts.agrees[chosen] > 0)).float().mean()
         self.optimizer.zero_grad(set_to_none=True)

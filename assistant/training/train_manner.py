@@ -13,7 +13,8 @@ from audiocodec.listener import Listener, RawFrames
 from audiocodec.prosody import STEPS_PER_FRAME
 
 BATCH = 48
-DROPPED = 0.3  # of what the semantic codes stand for
+DROPPED, UNSEEN = 0.5, 0.15  # of what the semantic codes stand for; of the frames, all of it
+BLURRED = 0.05  # deviation of noise on the prosody, where there is any
 MOVED_PART, MOVED = 0.5, 0.25  # of the utterances: moved in pitch and loudness by so much (octaves, decades)
 FIRST_JUDGED = -1  # frame behind the voice from which an end is judged; the encoder has heard more by then
 
@@ -24,7 +25,7 @@ class MannerRecipe:
     def __init__(self, manner: Manner, features: FeatureSet, blanks: Tensor, steps: int) -> None:
         """``features`` hold what the codes stand for; ``blanks`` (N,) each frame's blank probability."""
         self.manner, self.features, self.blanks, self.steps = manner, features, blanks, steps
-        self.optimizer = torch.optim.AdamW(manner.parameters(), 2e-3, weight_decay=0.01)
+        self.optimizer = torch.optim.AdamW(manner.parameters(), 2e-3, weight_decay=0.1)
 
     def modules(self) -> dict[str, nn.Module]:
         """The net."""
@@ -81,7 +82,9 @@ def manner_losses(
     )
     prosody = torch.stack([pad(features.prosody[r], (0, 0, 0, length - r.stop + r.start)) for r in rows])
     blank = torch.stack([pad(blanks[r], (0, length - r.stop + r.start)) for r in rows])
-    semantic, prosody = nn.functional.dropout(semantic, DROPPED), moved(prosody, moves)
+    semantic = nn.functional.dropout(semantic, DROPPED) * (torch.rand(*semantic.shape[:2], 1) > UNSEEN)
+    prosody = moved(prosody, moves)
+    prosody = prosody + BLURRED * torch.randn_like(prosody) * (prosody != 0)
     output, _ = manner(semantic, prosody, blank, manner.initial_state(len(chosen)))
     frame = torch.arange(length)[None]
     start, end, frames = (
