@@ -19,8 +19,8 @@ from audiocodec.reader import Reading
 
 SENTENCES = 60  # that are looked at
 FAR = 5.0  # natural log: what the ear finds so much less likely than the likeliest is left out
-LANGUAGE = 0.5  # power of the transformer's probabilities
-TOKEN = 1.5  # natural log of what each token is worth
+LANGUAGE = 0.7  # power of the transformer's probabilities
+TOKEN = 2.5  # natural log of what each token is worth
 PART_FRAMES, LONGEST_PART = 50, 100  # codec frames that are written at once: 4 s, and 8 s at most
 CLEAR = 0.99  # blank probability of a frame between words
 CONTEXT_TOKENS = 24  # written before that the transformer looks at

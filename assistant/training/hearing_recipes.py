@@ -256,7 +256,7 @@ def omni_recipe(
         hearing = new_hearing(EncoderConfig(), MannerConfig(), *language.space).eval()
     else:
         hearing = with_codebooks(language)
-        load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
+        load_module(RUNS / MANNER_RUN, "average", hearing.manner)
         features, _ = through_codebooks(hearing.listener, heard_features())
     hearing.manner.eval().requires_grad_(False)
     backbone = load_backbone(store.path(*BACKBONE), working_dtype("cpu"))
@@ -274,7 +274,7 @@ def omni_recipe(
 def trained_hearing(language: Language) -> Hearing:
     """Hearing from the last runs."""
     hearing = with_codebooks(language)
-    load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
+    load_module(RUNS / MANNER_RUN, "average", hearing.manner)
     projections = nn.ModuleDict({"say_how": hearing.say_how, "trait_words": hearing.trait_words})
     load_module(RUNS / OMNI_RUN, "projections", projections)
     return hearing.eval()

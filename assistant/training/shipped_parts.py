@@ -112,7 +112,7 @@ def write_ear(folder: Path = WEIGHTS) -> list[Path]:
     """Write the encoder, the codebooks and the manner net of the last runs."""
     language = read_language()
     hearing, shipped = with_codebooks(language), shipped_hearing(language)
-    load_module(RUNS / MANNER_RUN, "manner", hearing.manner)
+    load_module(RUNS / MANNER_RUN, "average", hearing.manner)
     for part in ("agreement", "say_how", "trait_words"):
         getattr(hearing, part).load_state_dict(getattr(shipped, part).state_dict())
     save_encoder(folder / ENCODER_FILE, hearing.listener)

@@ -1,5 +1,6 @@
 """Trains the manner net on frames that the encoder heard: traits, speech or not, finished or not."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from assistant.model.manner import TRAITS, Manner
 from assistant.training.features import FeatureSet, HeardUtterance
-from assistant.training.runs import seed_step
+from assistant.training.runs import follow, seed_step
 from audiocodec.listener import Listener, RawFrames
 from audiocodec.prosody import STEPS_PER_FRAME
 
@@ -25,11 +26,12 @@ class MannerRecipe:
     def __init__(self, manner: Manner, features: FeatureSet, blanks: Tensor, steps: int) -> None:
         """``features`` hold what the codes stand for; ``blanks`` (N,) each frame's blank probability."""
         self.manner, self.features, self.blanks, self.steps = manner, features, blanks, steps
+        self.average = copy.deepcopy(manner)  # judges what it does not know better than the last step does
         self.optimizer = torch.optim.AdamW(manner.parameters(), 2e-3, weight_decay=0.1)
 
     def modules(self) -> dict[str, nn.Module]:
-        """The net."""
-        return {"manner": self.manner}
+        """The net and its running average."""
+        return {"manner": self.manner, "average": self.average}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Its optimiser."""
@@ -49,6 +51,7 @@ class MannerRecipe:
         torch.autograd.backward(total)
         nn.utils.clip_grad_norm_(self.manner.parameters(), 1.0)
         self.optimizer.step()
+        follow(self.average, self.manner, number)
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
 

@@ -138,7 +138,7 @@ def test_a_new_ear_keeps_the_judges_that_are_trained_after_it(
 def test_nothing_but_the_ear_is_written(folder: Path, language: Language) -> None:
     shipped = shipped_parts.shipped_hearing(language)
     torch.nn.init.constant_(shipped.manner.finished.bias, 3.0)
-    runs.train(folder / "runs" / hearing_recipes.MANNER_RUN, Made(manner=shipped.manner), runs.Plan(1))
+    runs.train(folder / "runs" / hearing_recipes.MANNER_RUN, Made(average=shipped.manner), runs.Plan(1))
     hearing_recipes.codes_path().parent.mkdir(parents=True)
     torch.nn.init.constant_(shipped.listener.reader.blank_bias, 4.0)
     save_encoder(hearing_recipes.snapshot_path(), shipped.listener)
