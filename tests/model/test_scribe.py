@@ -89,6 +89,14 @@ def test_a_sure_ear_is_believed() -> None:
     assert write(heard((0.01, 4, 5, 0.99), (0.999, 0, 1, 0.5), (0.0001, 1, 3, 0.9999)))[0] == "a cube"
 
 
+def test_what_the_ear_rules_out_is_not_asked_about() -> None:
+    """However much the language would like it."""
+    ruled_out = (0.0001, 1, 3, 0.9999)
+    text, grammar = write(heard((0.01, 4, 5, 0.99), (0.999, 0, 1, 0.5), ruled_out, (0.01, 5, 6, 0.99)))
+    assert text == "a cube of"
+    assert not any(3 in asked for asked in grammar.asked)
+
+
 def test_what_begins_alike_is_asked_once() -> None:
     doubt = [(0.3, 4, 5, 0.7), (0.999, 0, 1, 0.5), (0.3, 1, 3, 0.7), (0.999, 0, 1, 0.5), (0.3, 2, 6, 0.6)]
     _, grammar = write(heard(*doubt))
