@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from assistant.training.augment import Audio, Wear
 from assistant.training.precision import mixed
@@ -39,6 +39,7 @@ TAIL_PART = (
 )
 TAIL_DB = (-42.0, -26.0)  # of full scale, where that ends
 CLOSED_PART, CLOSED_S = 0.5, (0.1, 0.45)  # after so much silence the ear is told that no more comes
+ALIKE_LONG, LEAST_SHARE = 250, 0.1  # utterances of like length on each side; no weight is above 5
 TURN_PART = 4  # of the sentences, one in so many is heard by the turn head and not by the manner net
 
 
@@ -146,6 +147,22 @@ def closed(made: Prepared, rng: np.random.Generator) -> Audio:
     sound = made.sound.copy()
     sound[made.end + int(rng.uniform(*CLOSED_S) * SAMPLE_RATE) :] = 0
     return sound
+
+
+def evenly(lengths: Tensor, finished: Tensor) -> Tensor:
+    """Weights (N,) by which finished and unfinished utterances (1 or 0) of like length are drawn alike often.
+
+    Beginnings are short and whole sentences are not, so that a net would find whatever is short unfinished.
+    """
+    order = lengths.argsort(stable=True)
+    ones = torch.ones(1, 1, 2 * ALIKE_LONG + 1)
+    counted = nn.functional.conv1d(
+        torch.stack([finished[order], torch.ones(len(order))])[:, None].float(), ones, padding=ALIKE_LONG
+    )
+    share = (counted[0, 0] / counted[1, 0]).clamp(LEAST_SHARE, 1 - LEAST_SHARE)
+    weights = torch.empty(len(order))
+    weights[order] = torch.where(finished[order] > 0, 0.5 / share, 0.5 / (1 - share))
+    return weights
 
 
 def pace(text: str, seconds: float) -> str | None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from assistant.model.manner import TRAITS, Manner
-from assistant.training.features import FeatureSet, HeardUtterance
+from assistant.training.features import FeatureSet, HeardUtterance, evenly
 from assistant.training.runs import follow, seed_step
 from audiocodec.listener import Listener, RawFrames
 from audiocodec.prosody import STEPS_PER_FRAME
@@ -27,6 +27,10 @@ class MannerRecipe:
         """``features`` hold what the codes stand for; ``blanks`` (N,) each frame's blank probability."""
         self.manner, self.features, self.blanks, self.steps = manner, features, blanks, steps
         self.average = copy.deepcopy(manner)  # judges what it does not know better than the last step does
+        lengths = torch.tensor([one.speech_end - one.speech_start for one in features.records])
+        weights = evenly(lengths, torch.tensor([float(one.finished) for one in features.records]))
+        self.chances = (weights / weights.sum()).double().numpy()
+        self.chances /= self.chances.sum()
         self.optimizer = torch.optim.AdamW(manner.parameters(), 2e-3, weight_decay=0.1)
 
     def modules(self) -> dict[str, nn.Module]:
@@ -41,7 +45,8 @@ class MannerRecipe:
         """Learn from one batch."""
         rng = np.random.default_rng((5, number))
         seed_step(5, number)  # what is dropped is torch's chance
-        chosen = [self.features.records[int(i)] for i in rng.integers(len(self.features.records), size=BATCH)]
+        drawn = rng.choice(len(self.chances), BATCH, p=self.chances)
+        chosen = [self.features.records[int(index)] for index in drawn]
         for group in self.optimizer.param_groups:
             group["lr"] = 2e-3 * min(1.0, (number + 1) / 50) * max(0.03, 1 - number / self.steps)
         moves = np.where(rng.random(BATCH) < MOVED_PART, rng.normal(0, MOVED, (2, BATCH)), 0.0)

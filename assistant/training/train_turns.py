@@ -15,6 +15,7 @@ from assistant.model.backbone import Backbone
 from assistant.model.chat import ChatFormat, Message
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
 from assistant.model.turn_head import TurnHead
+from assistant.training.features import evenly
 from assistant.training.heard_runs import Runs, embeddings_of
 from assistant.training.omni_data import SYSTEMS
 from assistant.training.runs import seed_step
@@ -28,7 +29,7 @@ DROPPED = 0.2  # of the stream, while the head learns
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """What the transformer makes of sentences at the marker behind each."""
+    """What the transformer makes of sentences at the marker behind each, the shortest first."""
 
     stream: Tensor  # (N, D) after the last layer
     finished: Tensor  # (N,) 1 or 0
@@ -95,6 +96,8 @@ class TurnRecipe:
 
     def __init__(self, head: TurnHead, streams: Streams, steps: int) -> None:
         self.head, self.streams, self.steps = head.train(), streams, steps
+        length = torch.arange(len(streams.finished))  # they were read in the order of their length
+        self.chances = evenly(length, streams.finished)
         words = [*head.enter.parameters(), *head.leave.parameters()]
         groups = [{"params": words, "weight_decay": 0.05}, {"params": [head.weights], "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, RATE)
@@ -110,7 +113,7 @@ class TurnRecipe:
     def step(self, number: int) -> dict[str, float]:
         """Learn from one batch."""
         generator = torch.Generator().manual_seed(seed_step(6, number).getrandbits(32))
-        chosen = torch.randint(len(self.streams.finished), (BATCH,), generator=generator)
+        chosen = torch.multinomial(self.chances, BATCH, replacement=True, generator=generator)
         pace = max(0.03, 1 - number / self.steps)
         for group, rate in zip(self.optimizer.param_groups, (RATE, JOIN_RATE), strict=True):
             group["lr"] = rate * pace

@@ -18,7 +18,7 @@ from assistant.model.transcribe import Transcriber
 from assistant.model.turn_head import TurnHead
 from assistant.session.turn import TurnPolicy
 from assistant.training.augment import Wear
-from assistant.training.features import TAIL_DB, closed, faded_out, prepare
+from assistant.training.features import TAIL_DB, closed, evenly, faded_out, prepare
 from assistant.training.speech_data import make_corpus, read_corpus, write_shard
 from assistant.training.texts import BEGUN, Line, begun, lines
 from assistant.training.voices import Spoken
@@ -145,3 +145,16 @@ def test_the_silence_is_followed_with_the_real_turn_machine(
     wait = Listened(transcriber, head, End(VOICED, "finished")).wait_ms(TurnPolicy())
     assert wait is not None
     assert expected_ms[0] <= wait <= expected_ms[1]
+
+
+def test_of_like_length_as_many_are_drawn_finished_as_not() -> None:
+    """One in five of the short ones has finished, four in five of the long ones."""
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.cat([torch.randint(5, 15, (4_000,), generator=generator), torch.full((4_000,), 60)])
+    chance = torch.where(lengths < 20, 0.2, 0.8)
+    finished = (torch.rand(len(lengths), generator=generator) < chance).float()
+    weights = evenly(lengths, finished)
+    for kind in (lengths < 20, lengths == 60):
+        mass = weights * kind
+        assert float((mass * finished).sum() / mass.sum()) == pytest.approx(0.5, abs=0.02)
+    assert float(weights.max()) <= 5
