@@ -228,6 +228,7 @@ def hearing_weights(
         float | None,
         typer.Option(help="Write the encoder alone, so far (0 to 1) from the shipped to the run's."),
     ] = None,
+    blend_manner: Annotated[float | None, typer.Option(help="The same for the manner net alone.")] = None,
     trust: Annotated[
         tuple[float, float, float] | None,
         typer.Option(help="Of the turn head in words and in sound, and bias, in place of what it learned."),
@@ -235,11 +236,17 @@ def hearing_weights(
 ) -> None:
     """Write the weights of the last runs into the project's weights folder."""
     from assistant.errors import UsageError
-    from assistant.training.shipped_parts import write_blend, write_parts
+    from assistant.training.shipped_parts import write_blend, write_manner_blend, write_parts
 
-    if (only or trust) and blend is not None:
-        raise UsageError("a blend is of the encoder alone: give either --blend or --only")
-    for path in write_parts(only or [], trust) if blend is None else write_blend(blend):
+    if sum(bool(asked) for asked in (only or trust, blend is not None, blend_manner is not None)) > 1:
+        raise UsageError("a blend is of one net alone: give one of --blend, --blend-manner and --only")
+    if blend is not None:
+        written = write_blend(blend)
+    elif blend_manner is not None:
+        written = write_manner_blend(blend_manner)
+    else:
+        written = write_parts(only or [], trust)
+    for path in written:
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
 
 

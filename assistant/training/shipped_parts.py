@@ -127,18 +127,39 @@ def write_blend(part: float, folder: Path = WEIGHTS) -> list[Path]:
     better than both on what neither learned. Source: Wortsman et al. 2022, Robust fine-tuning of zero-shot
     models.
     """
-    if not 0 < part <= 1:
-        raise UsageError(f"a blend of {part:g} is not possible: give a number above 0 and at most 1")
+    _check_blend(part)
     hearing = new_hearing(EncoderConfig(), MannerConfig(), *read_language().space)
     start_from_shipped(WEIGHTS / ENCODER_FILE, hearing.listener)  # as the run did: it may have more layers
     for name, module in (("encoder", hearing.listener.encoder), ("reader", hearing.listener.reader)):
-        before = {key: value.clone() for key, value in module.state_dict().items()}
-        load_module(RUNS / ENCODER_RUN, name, module)
-        after = module.state_dict()
-        floats = {key: value for key, value in after.items() if value.is_floating_point()}
-        module.load_state_dict(after | {k: torch.lerp(before[k], v, part) for k, v in floats.items()})
+        _blend_with_run(module, ENCODER_RUN, name, part)
     save_encoder(folder / ENCODER_FILE, hearing.listener)
     return [folder / ENCODER_FILE, write_manifest(folder, HEARING)]
+
+
+def write_manner_blend(part: float, folder: Path = WEIGHTS) -> list[Path]:
+    """Write the manner net that lies between the shipped one (0) and that of the last run (1).
+
+    The run must have begun there; several, each begun where the last one was blended in, give a mean of all.
+    """
+    _check_blend(part)
+    hearing = shipped_hearing(read_language())
+    _blend_with_run(hearing.manner, MANNER_RUN, "average", part)
+    save_codes(folder / CODEBOOKS_FILE, hearing, shipped_turn_head())
+    return [folder / CODEBOOKS_FILE, write_manifest(folder, HEARING)]
+
+
+def _check_blend(part: float) -> None:
+    if not 0 < part <= 1:
+        raise UsageError(f"a blend of {part:g} is not possible: give a number above 0 and at most 1")
+
+
+def _blend_with_run(module: nn.Module, run: str, name: str, part: float) -> None:
+    """Move a net so far towards what a run made of it."""
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    load_module(RUNS / run, name, module)
+    after = module.state_dict()
+    floats = {key: value for key, value in after.items() if value.is_floating_point()}
+    module.load_state_dict(after | {key: torch.lerp(before[key], v, part) for key, v in floats.items()})
 
 
 def write_codebooks(folder: Path = WEIGHTS) -> list[Path]:

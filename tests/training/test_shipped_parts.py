@@ -176,3 +176,19 @@ def test_trust_that_was_chosen_takes_the_place_of_what_was_learned(folder: Path)
     assert load_file(folder / CODEBOOKS_FILE)["turn_head.weights"].tolist() == [0.5, 0.75, -1.0]
     with pytest.raises(UsageError, match="--only turns"):
         shipped_parts.write_parts(["joint"], (0.5, 0.75, -1.0))
+
+
+def test_a_blend_of_manner_lies_between_the_shipped_net_and_the_last_runs(
+    folder: Path, language: Language
+) -> None:
+    shipped = shipped_parts.shipped_hearing(language).manner
+    moved = shipped_parts.shipped_hearing(language).manner
+    with torch.no_grad():
+        moved.finished.bias += 8
+    runs.train(folder / "runs" / hearing_recipes.MANNER_RUN, Made(average=moved), runs.Plan(1))
+    shipped_parts.write_manner_blend(0.25, folder)
+    assert changed(folder, CODEBOOKS_FILE) == {"manner.finished.bias"}
+    written = load_file(folder / CODEBOOKS_FILE)["manner.finished.bias"].float()
+    torch.testing.assert_close(written, shipped.finished.bias.detach() + 2, atol=0.02, rtol=0.01)
+    with pytest.raises(UsageError, match="blend of 0 "):
+        shipped_parts.write_manner_blend(0, folder)
