@@ -34,9 +34,7 @@ SILENCE_AFTER_S = (0.5, 1.2)
 HEARD_STRIDE = 2  # blocks; half the work, and some frames see one block more than they will live
 CUT_PART = 0.35  # of the utterances that are cut off after a word
 CUT_S, FADE_S = (-0.01, 0.05), (0.002, 0.05)  # where, from the word's end; how long what is cut fades out
-TAIL_PART = (
-    0.6  # of all others that lose the end of their last sound, as those cut off do: so it tells nothing
-)
+TAIL_PART = 0.6  # of all others, that lose the end of their last sound as well: so it tells nothing
 TAIL_DB = (-42.0, -26.0)  # of full scale, where that ends
 CLOSED_PART, CLOSED_S = 0.5, (0.1, 0.45)  # after so much silence the ear is told that no more comes
 ALIKE_LONG, LEAST_SHARE = 250, 0.1  # utterances of like length on each side; no weight is above 5
