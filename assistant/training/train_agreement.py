@@ -15,13 +15,12 @@ from assistant.training.augment import Audio, Wear
 from assistant.training.bursts import AGREE
 from assistant.training.runs import seed_step
 from assistant.training.speech_data import CorpusAudio, Utterance, trimmed
+from assistant.training.train_manner import partly_seen
 from audiocodec.numbers import ENCODER_BLOCK_FRAMES, ENCODER_BLOCK_LENGTH, SAMPLE_RATE
 
 T = TypeVar("T")
 
 BATCH, RATE = 64, 2e-3
-DROPPED, UNSEEN = 0.5, 0.15  # of what the semantic codes stand for; of the frames, all of it
-BLURRED = 0.05  # deviation of noise on the prosody, where there is any
 NOISES = 0.1  # part of the sounds that hold no voice at all; they do not want the floor
 NOISE_S = (0.3, 1.2)
 HEARD_AT_ONCE = 16
@@ -104,9 +103,7 @@ class AgreementRecipe:
         with torch.no_grad():
             heard = self.hearing.listener.decode(codes)
             blank = self.hearing.listener.read(codes).blank
-        seen = torch.rand(*heard.semantic.shape[:2], 1) > UNSEEN
-        semantic = nn.functional.dropout(heard.semantic, DROPPED) * seen
-        prosody = heard.prosody + BLURRED * torch.randn_like(heard.prosody) * (heard.prosody != 0)
+        semantic, prosody = partly_seen(heard.semantic, heard.prosody)
         logits = self.net(semantic, prosody, blank, frames)
         loss = nn.functional.binary_cross_entropy_with_logits(logits, self.bursts.agrees[chosen])
         right = ((logits > 0) == (self.bursts.agrees[chosen] > 0)).float().mean()

@@ -29,8 +29,7 @@ class MannerRecipe:
         self.average = copy.deepcopy(manner)  # judges what it does not know better than the last step does
         lengths = torch.tensor([one.speech_end - one.speech_start for one in features.records])
         weights = evenly(lengths, torch.tensor([float(one.finished) for one in features.records]))
-        self.chances = (weights / weights.sum()).double().numpy()
-        self.chances /= self.chances.sum()
+        self.chances = (weights.double() / weights.double().sum()).numpy()
         self.optimizer = torch.optim.AdamW(manner.parameters(), 2e-3, weight_decay=0.1)
 
     def modules(self) -> dict[str, nn.Module]:
@@ -71,6 +70,12 @@ def moved(prosody: Tensor, moves: Tensor) -> Tensor:
     return torch.cat([octaves, voicing, level + by_level], dim=-1)
 
 
+def partly_seen(semantic: Tensor, prosody: Tensor) -> tuple[Tensor, Tensor]:
+    """Frames (B, T, …) with much left out and the prosody blurred, so that they are not known by heart."""
+    semantic = nn.functional.dropout(semantic, DROPPED) * (torch.rand(*semantic.shape[:2], 1) > UNSEEN)
+    return semantic, prosody + BLURRED * torch.randn_like(prosody) * (prosody != 0)
+
+
 def manner_losses(
     manner: Manner,
     features: FeatureSet,
@@ -90,9 +95,7 @@ def manner_losses(
     )
     prosody = torch.stack([pad(features.prosody[r], (0, 0, 0, length - r.stop + r.start)) for r in rows])
     blank = torch.stack([pad(blanks[r], (0, length - r.stop + r.start)) for r in rows])
-    semantic = nn.functional.dropout(semantic, DROPPED) * (torch.rand(*semantic.shape[:2], 1) > UNSEEN)
-    prosody = moved(prosody, moves)
-    prosody = prosody + BLURRED * torch.randn_like(prosody) * (prosody != 0)
+    semantic, prosody = partly_seen(semantic, moved(prosody, moves))
     output, _ = manner(semantic, prosody, blank, manner.initial_state(len(chosen)))
     frame = torch.arange(length)[None]
     start, end, frames = (

@@ -23,7 +23,7 @@ from assistant.training.features import (
 from assistant.training.heard_runs import embeddings_of, runs_of
 from assistant.training.speech_batches import Sound, SpeechBatches, other_throat, place
 from assistant.training.speech_data import CorpusAudio, make_corpus, plain, read_corpus, trimmed
-from assistant.training.texts import Line
+from assistant.training.texts import Line, lines
 from assistant.training.train_encoder import EncoderRecipe, Pace, ctc, rows_to_keep
 from assistant.training.train_manner import MannerRecipe, moved, through_codebooks
 from assistant.training.voices import Spoken, repaired_wav, whispered, word_ends
@@ -286,6 +286,8 @@ def test_heard_frames_train_manner_and_make_the_live_runs(
     assert {record.finished for record in features.records} == {True, False}
     taught = {one.text for one in features.for_manner().records}
     assert taught == {one.text for one in features.records if taught_manner(one.text)}
+    known = [taught_manner(line.text) for line in lines(test=False)]
+    assert 0.7 < sum(known) / len(known) < 0.8  # the others are for the turn head
     twin = copy.deepcopy(hearing.manner)
     recipe = MannerRecipe(hearing.manner.train(), features, blanks, 60)
     losses = [recipe.step(number) for number in range(12)]
