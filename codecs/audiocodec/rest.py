@@ -42,6 +42,29 @@ def frames_before(hops: int) -> int:
     return (4 * hops + 2) // GROUP_HOPS
 
 
+class NoRest(nn.Module):
+    """In place of the net where pulses and noise have to do: frames come, and they are none."""
+
+    nothing: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("nothing", torch.zeros(0), persistent=False)
+
+    def initial_state(self, batch: int) -> RestState:
+        """State before the first mel frame."""
+        none = self.nothing.new_zeros(batch, 1, 0)
+        return RestState(none, (), self.nothing.new_zeros(batch, LATEST))
+
+    def forward(self, features: Tensor, hop: int, state: RestState) -> tuple[Tensor, RestState]:
+        """No spectra for any features."""
+        return features.new_zeros(len(features), 0, 2 * REST_BINS, dtype=torch.float32), state
+
+    def sound(self, spectra: Tensor, hop: int, hops: int, tail: Tensor) -> tuple[Tensor, Tensor]:
+        """Silence (B, hops * MEL_HOP_LENGTH)."""
+        return tail.new_zeros(len(tail), hops * MEL_HOP_LENGTH), tail
+
+
 class RestNet(nn.Module):
     """Features per mel frame to the rest's spectra and sound."""
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from audiocodec.conv import ConvStack, ConvState
 from audiocodec.mel import SILENCE
 from audiocodec.numbers import MEL_HOP_LENGTH, N_MELS
-from audiocodec.rest import DELAY_HOPS, RestNet, RestState
+from audiocodec.rest import DELAY_HOPS, NoRest, RestNet, RestState
 from audiocodec.sharpen import sharpened
 from audiocodec.source import LOWEST_HZ, PulseState, initial_pulse_state, noise, pulses
 
@@ -64,7 +64,7 @@ class VocoderConfig:
     channels: int = 256
     hidden: int = 640
     kernel: int = 7
-    rest_layers: int = 4
+    rest_layers: int = 4  # 0: pulses and noise have to do
     pitch_layers: int = 3
     pitch_channels: int = 160
 
@@ -154,7 +154,9 @@ class SourceFilterVocoder(nn.Module):
         with torch.no_grad():
             self.leave.weight.mul_(0.3)
             self.leave.bias.copy_(torch.tensor([-5.0, -7.0]).repeat_interleave(BINS))
-        self.rest = RestNet(config.channels, config.rest_layers, config.hidden, config.kernel)
+        self.rest: RestNet | NoRest = NoRest()
+        if config.rest_layers:
+            self.rest = RestNet(config.channels, config.rest_layers, config.hidden, config.kernel)
         self.register_buffer("window", synthesis_window(), persistent=False)
 
     @property
@@ -238,7 +240,10 @@ def enliven(vocoder: SourceFilterVocoder) -> None:
     Sharpening is linear, so it is done to the last layers and costs nothing afterwards. Not for training,
     which compares spectra as they are.
     """
-    for layer, sharper in ((vocoder.leave, PULSE_SHARPER), (vocoder.rest.leave, REST_SHARPER)):
+    layers = [(vocoder.leave, PULSE_SHARPER)]
+    if isinstance(vocoder.rest, RestNet):
+        layers.append((vocoder.rest.leave, REST_SHARPER))
+    for layer, sharper in layers:
         gains = layer.out_features // 2  # noise and phases follow them and stay
         for values in (layer.weight[:gains].t(), layer.bias[None, :gains]):
             values.copy_(sharpened(values[None].double(), *sharper)[0])

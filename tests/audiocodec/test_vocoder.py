@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -80,6 +81,20 @@ def test_sessions_do_not_mix(vocoder: SourceFilterVocoder) -> None:
         outputs[stream].append(pcm)
     for got, want in zip(outputs, alone, strict=True):
         torch.testing.assert_close(torch.cat(got, dim=1), want, atol=1e-5, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_pulses_and_noise_alone_stream_as_well() -> None:
+    torch.manual_seed(1)
+    vocoder = SourceFilterVocoder(replace(TINY, rest_layers=0)).eval()
+    enliven(vocoder)
+    assert not any(name.startswith("rest.") for name in vocoder.state_dict())
+    mel, f0 = frames(batch=2)
+    whole, _ = vocoder.synthesize(mel, vocoder.initial_state(2), f0)
+    first, state = vocoder.synthesize(mel[:, :11], vocoder.initial_state(2), f0[:, :11])
+    second, _ = vocoder.synthesize(mel[:, 11:], state, f0[:, 11:])
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole, atol=1e-5, rtol=1e-4)
+    assert whole[:, VOCODER_DELAY * MEL_HOP_LENGTH :].abs().max() > 0
 
 
 @torch.inference_mode()
