@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -50,17 +51,35 @@ class Clip:
 
     pcm: Tensor  # (B, hops * MEL_HOP_LENGTH)
     f0_hz: Tensor  # (B, hops)
+    mel: Tensor | None = None  # (B, hops, N_MELS), where the vocoder is to hear other frames than the sound's
 
 
+class DrawsClips(Protocol):
+    """Where clips come from."""
+
+    def draw(self, rng: random.Random, count: int, hops: int) -> Clip:
+        """Cut clips of so many hops anywhere."""
+        ...
+
+
+@dataclass(frozen=True)
 class Clips:
-    """Draws clips from a corpus made by ``vocoder_data``."""
+    """Draws clips from speech that lies in memory."""
 
-    def __init__(self, folder: Path) -> None:
+    pcm: NDArray[np.int16]  # (hops * MEL_HOP_LENGTH,)
+    f0: NDArray[np.floating]  # (hops,)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Clips":
+        """Read a corpus made by ``vocoder_data``.
+
+        Raises:
+            WeightsError: there is none.
+        """
         shards = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
         if not shards:
             raise WeightsError(f"no speech in {folder}: run `vivavoce train voice-data`")
-        self.pcm: NDArray[np.int16] = np.concatenate([shard["pcm"] for shard in shards])
-        self.f0: NDArray[np.float16] = np.concatenate([shard["f0"] for shard in shards])
+        return cls(*(np.concatenate([shard[name] for shard in shards]) for name in ("pcm", "f0")))
 
     def draw(self, rng: random.Random, count: int, hops: int) -> Clip:
         """Cut clips of so many hops anywhere."""
@@ -103,10 +122,18 @@ def pitch_loss(heard: Tensor, f0_hz: Tensor) -> Tensor:
 class VocoderRecipe:
     """Trains a vocoder; see ``runs.train``."""
 
-    def __init__(self, config: VocoderConfig, plan: VocoderPlan, clips: Clips, device: torch.device) -> None:
+    def __init__(
+        self,
+        start: VocoderConfig | SourceFilterVocoder,
+        plan: VocoderPlan,
+        clips: DrawsClips,
+        device: torch.device,
+    ) -> None:
+        """``start``: a vocoder that goes on learning, or the sizes of a new one."""
         torch.manual_seed(plan.seed)
         self.plan, self.clips, self.device = plan, clips, device
-        self.vocoder = SourceFilterVocoder(config).to(device)
+        vocoder = SourceFilterVocoder(start) if isinstance(start, VocoderConfig) else start
+        self.vocoder = vocoder.train().to(device)
         self.average = copy.deepcopy(self.vocoder)
         self.loss = SpectralLoss().to(device)
         self.optimizer = AdamW(self.vocoder.parameters(), plan.rate, betas=(0.8, 0.99), weight_decay=0.01)
@@ -128,8 +155,11 @@ class VocoderRecipe:
     def speak(self, clip: Clip, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Run clips through mel and vocoder: made and real PCM of the judged part, the pitch net's output."""
         pcm = clip.pcm.to(self.device)
-        with torch.no_grad():
-            mel, _ = self.loss.mel(pcm, self.loss.mel.initial_state(len(pcm)))
+        if clip.mel is not None:
+            mel = clip.mel.to(self.device)
+        else:
+            with torch.no_grad():
+                mel, _ = self.loss.mel(pcm, self.loss.mel.initial_state(len(pcm)))
         with mixed(self.device.type):
             state = self.vocoder.initial_state(len(pcm), seed)
             shaped = self.vocoder(mel, state, clip.f0_hz.to(self.device))

@@ -139,7 +139,7 @@ def train_mel_head(run: str, plan: MelHeadPlan, shipped: bool, machine: Machine)
 def train_vocoder(run: str, steps: int, adversarial_from: int, machine: Machine) -> None:
     """Go on with a run of the vocoder."""
     device = machine.use()
-    clips = Clips(corpus("vocoder"))
+    clips = Clips.read(corpus("vocoder"))
     plan = VocoderPlan(steps=steps, adversarial_from=adversarial_from)
     recipe = VocoderRecipe(VocoderConfig(), plan, clips, device)
     runs.train(RUNS / run, recipe, runs.Plan(steps))
@@ -164,7 +164,7 @@ def train_finish(run: str, plan: FinishPlan, shipped: bool, machine: Machine) ->
     machine.use()
     head, vocoder = first_voice(shipped)
     frames = lead(head, read_corpus(corpus("finish")))
-    recipe = FinishRecipe(head, vocoder, frames, Clips(corpus("vocoder")), plan)
+    recipe = FinishRecipe(head, vocoder, frames, Clips.read(corpus("vocoder")), plan)
     runs.train(RUNS / run, recipe, runs.Plan(plan.steps))
 
 

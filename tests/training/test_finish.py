@@ -116,7 +116,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Clips:
     train, _ = pulses(f0, initial_pulse_state(1, torch.device("cpu")))
     pcm = (train[0] * 600).clamp(-32_000, 32_000).to(torch.int16)
     save_file({"pcm": pcm, "f0": f0[0].half()}, folder / "0000.safetensors")
-    return Clips(folder)
+    return Clips.read(folder)
 
 
 def recipe(others: Clips) -> FinishRecipe:

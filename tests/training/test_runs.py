@@ -60,7 +60,7 @@ def clips(tmp_path: Path) -> Clips:
     hops = 400
     pcm = (rng.standard_normal(hops * MEL_HOP_LENGTH) * 2_000).astype(np.int16)
     save_file({"pcm": pcm, "f0": np.full(hops, 200, np.float16)}, tmp_path / "0000.safetensors")
-    return Clips(tmp_path)
+    return Clips.read(tmp_path)
 
 
 @pytest.mark.parametrize("adversarial_from", [1, 10])
