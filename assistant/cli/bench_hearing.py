@@ -58,10 +58,15 @@ def hearing(
         if as_json:
             print(json.dumps(asdict(row), ensure_ascii=False), flush=True)
             continue
-        figures = "  ".join(f"{name} {value:.1f}" for name, value in row.figures.items())
+        figures = "  ".join(f"{name} {shown(value)}" for name, value in row.figures.items())
         print(f"{row.what} (n={row.count}): {figures}", flush=True)
         for example in row.examples if examples else ():
             print(f"    {example}")
+
+
+def shown(value: float) -> str:
+    """A figure with as many places as tell something: shares and marks of quality are small."""
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def measured(

@@ -20,6 +20,7 @@ def add(group: typer.Typer) -> None:
     group.command()(codebooks)
     group.command()(manner)
     group.command()(codec)
+    group.command()(codec_vocoder)
     group.command()(omni)
     group.command()(turns)
     group.command()(agreement)
@@ -54,19 +55,26 @@ def speech_data(
 
 def renderer(steps: Steps = 1_500, threads: Threads = 0) -> None:
     """Teach the small net that makes Kokoro's voices quick, from the speech that Kokoro has made."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from assistant.paths import RUNS
     from assistant.training import speech_makers
     from assistant.training.runs import Plan, train
 
     set_threads(threads)
+    keep_frames()
+    train(RUNS / speech_makers.RENDERER_RUN, speech_makers.renderer_recipe(steps), Plan(steps))
+
+
+def keep_frames() -> None:
+    """Keep the frames and the pitch of Kokoro's speech that were not kept before."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from assistant.training.speech_makers import frames_for_renderer
+
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("frames", total=1)
-        for done in speech_makers.frames_for_renderer():
+        for done in frames_for_renderer():
             progress.update(task, completed=done)
-    train(RUNS / speech_makers.RENDERER_RUN, speech_makers.renderer_recipe(steps), Plan(steps))
 
 
 def words() -> None:
@@ -125,9 +133,7 @@ def hear(
 
 
 def codebooks(
-    only: Annotated[
-        str, typer.Option(help="Fit names, prosody or timbre alone; the others stay as shipped.")
-    ] = "",
+    only: Annotated[str, typer.Option(help="Fit names or prosody alone; the others stay as shipped.")] = "",
     threads: Threads = 0,
 ) -> None:
     """Fit the codec's codebooks on heard frames."""
@@ -156,14 +162,41 @@ def manner(steps: Steps = 800, shipped: Shipped = False, threads: Threads = 0) -
     train(RUNS / MANNER_RUN, manner_recipe(with_codebooks(read_language()), steps, shipped), Plan(steps))
 
 
-def codec(steps: Steps = 1_000, shipped: Shipped = False, threads: Threads = 0) -> None:
-    """Train the codec's way back: codes to mel."""
+def codec(
+    steps: Steps = 4_800,
+    critic_from: Annotated[int, typer.Option(help="Step at which a critic of spectra joins.")] = 3_500,
+    rate: Annotated[float, typer.Option(help="Learning rate at its highest.")] = 1.5e-3,
+    shipped: Shipped = False,
+    threads: Threads = 0,
+) -> None:
+    """Train the codec's learned codes: from log mel to codes and back."""
     from assistant.paths import RUNS
-    from assistant.training.hearing_recipes import CODEC_RUN, codec_recipe, read_language
+    from assistant.training.codec_recipes import CODEC_RUN, codec_recipe
+    from assistant.training.hearing_recipes import read_language
     from assistant.training.runs import Plan, train
+    from assistant.training.train_codec import Pace as CodecPace
 
     set_threads(threads)
-    train(RUNS / CODEC_RUN, codec_recipe(read_language(), steps, shipped), Plan(steps))
+    pace = CodecPace(steps, rate, critic_from=critic_from)
+    train(RUNS / CODEC_RUN, codec_recipe(read_language(), pace, shipped), Plan(steps))
+
+
+def codec_vocoder(
+    steps: Steps = 4_500,
+    rate: Annotated[float, typer.Option(help="Learning rate at its highest.")] = 4e-4,
+    threads: Threads = 0,
+) -> None:
+    """Train the codec's vocoder, of many voices, on what the learned codes give back."""
+    from assistant.paths import RUNS
+    from assistant.training.codec_recipes import VOCODER_RUN, vocoder_recipe
+    from assistant.training.hearing_recipes import read_language
+    from assistant.training.runs import Plan, train
+    from assistant.training.train_vocoder import VocoderPlan
+
+    set_threads(threads)
+    keep_frames()
+    plan = VocoderPlan(steps, batch=8, rate=rate)
+    train(RUNS / VOCODER_RUN, vocoder_recipe(read_language(), plan), Plan(steps))
 
 
 def omni(

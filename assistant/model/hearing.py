@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from assistant.model.agreement import Agreement
 from assistant.model.manner import TRAITS, Manner, MannerConfig, MannerOutput
 from assistant.model.trait_words import TraitWords, joined
-from audiocodec.listener import SPEC, Frames, Listener, ListenerState
+from audiocodec.listener import EAR_BOOKS, Frames, Listener, ListenerState
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
 from audiocodec.prosody import PROSODY_WIDTH
 from audiocodec.reader import TokenReader
@@ -213,7 +213,7 @@ class Hearing(nn.Module):
         self, embeddings: list[Tensor], codes: list[Tensor], state: HearingState, speech: float
     ) -> HeardBlock:
         finished = 0.0 if state.output is None else float(state.output.finished[0, -1].sigmoid())
-        stacked = torch.cat(codes) if codes else torch.zeros(0, SPEC.codebooks, dtype=torch.long)
+        stacked = torch.cat(codes) if codes else torch.zeros(0, EAR_BOOKS, dtype=torch.long)
         given = max(0, state.frames - self.listener.delay)
         return HeardBlock(self._stack(embeddings), finished, speech, given, stacked)
 

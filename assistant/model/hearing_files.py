@@ -4,32 +4,28 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from assistant.errors import WeightsError
 from assistant.model.adapters import Adapter, adapter_tensors, read_adapter
 from assistant.model.hearing import Hearing
 from assistant.model.manner import MannerConfig
+from assistant.model.parts import fill_parts, halved, read_tensors, save_parts
 from assistant.model.turn_head import TurnHead
 from audiocodec.encoder import EncoderConfig
 from audiocodec.listener import Listener, config_of
 from audiocodec.reader import TokenReader
-from audiocodec.viva import DecoderConfig, MelDecoder
 
 ENCODER_FILE = "viva-hearing.safetensors"  # encoder and reader
 CODEBOOKS_FILE = "viva-hearing-codes.safetensors"  # codebooks, manner, agreement, projections, turn head
 ADAPTER_FILE = "viva-omni.safetensors"  # what joint training changed in the transformer
-DECODER_FILE = "viva-codec-decoder.safetensors"  # codes to mel, for listening to what the model hears
-HALF = torch.float16
 
 
 def save_encoder(path: Path, listener: Listener) -> None:
     """Write the encoder and the reader in half precision."""
     parts = {"encoder": listener.encoder, "reader": listener.reader}
-    _save(path, parts, {"encoder": json.dumps(listener.encoder.config.to_dict())})
+    save_parts(path, parts, {"encoder": json.dumps(listener.encoder.config.to_dict())})
 
 
 def parts_behind(hearing: Hearing) -> dict[str, nn.Module]:
@@ -46,12 +42,12 @@ def parts_behind(hearing: Hearing) -> dict[str, nn.Module]:
 def save_codes(path: Path, hearing: Hearing, turn_head: TurnHead) -> None:
     """Write what comes behind the encoder, and the turn head."""
     parts = parts_behind(hearing) | {"turn_head": turn_head}
-    _save(path, parts, {"manner": json.dumps(asdict(hearing.manner.config))})
+    save_parts(path, parts, {"manner": json.dumps(asdict(hearing.manner.config))})
 
 
 def save_adapter(path: Path, adapter: Adapter) -> None:
     """Write an adapter in half precision."""
-    save_file({name: _half(value) for name, value in adapter_tensors(adapter).items()}, path)
+    save_file({name: halved(value) for name, value in adapter_tensors(adapter).items()}, path)
 
 
 def load_adapter(path: Path) -> Adapter:
@@ -60,7 +56,7 @@ def load_adapter(path: Path) -> Adapter:
     Raises:
         WeightsError: the file is missing or damaged.
     """
-    return read_adapter(_read(path)[0])
+    return read_adapter(read_tensors(path)[0])
 
 
 def load_listener(path: Path, embedding: Tensor) -> Listener:
@@ -69,13 +65,13 @@ def load_listener(path: Path, embedding: Tensor) -> Listener:
     Raises:
         WeightsError: the file is missing, damaged or does not fit.
     """
-    tensors, metadata = _read(path)
+    tensors, metadata = read_tensors(path)
     try:
         tokens = tensors["reader.tokens"].long()
         config = config_of(json.loads(metadata["encoder"]))
         reader = TokenReader(embedding[tokens].float(), tokens, tensors["reader.phones"], config.sound_width)
         listener = Listener(config, reader)
-        _fill({"encoder": listener.encoder, "reader": reader}, tensors)
+        fill_parts({"encoder": listener.encoder, "reader": reader}, tensors)
     except (KeyError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{path} does not hold a hearing encoder: {error}") from error
     return listener.eval()
@@ -89,7 +85,7 @@ def start_from_shipped(path: Path, listener: Listener) -> list[str]:
     Raises:
         WeightsError: the file is missing or damaged.
     """
-    tensors, _ = _read(path)
+    tensors, _ = read_tensors(path)
     missing = []
     for name, part in (("encoder", listener.encoder), ("reader", listener.reader)):
         for key, value in part.state_dict().items():
@@ -115,34 +111,14 @@ def load_hearing(folder: Path, embedding: Tensor) -> tuple[Hearing, TurnHead]:
         WeightsError: a file is missing, damaged or does not fit.
     """
     listener = load_listener(folder / ENCODER_FILE, embedding)
-    tensors, metadata = _read(folder / CODEBOOKS_FILE)
+    tensors, metadata = read_tensors(folder / CODEBOOKS_FILE)
     try:
         hearing = Hearing(listener, embedding, MannerConfig(**json.loads(metadata["manner"])))
         turn_head = TurnHead(embedding.shape[1])
-        _fill(parts_behind(hearing) | {"turn_head": turn_head}, tensors)
+        fill_parts(parts_behind(hearing) | {"turn_head": turn_head}, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{folder / CODEBOOKS_FILE} does not fit: {error}") from error
     return hearing.eval(), turn_head.eval()
-
-
-def save_decoder(path: Path, decoder: MelDecoder) -> None:
-    """Write the net from codes to mel."""
-    _save(path, {"decoder": decoder}, {"decoder": json.dumps(decoder.config.to_dict())})
-
-
-def load_decoder(path: Path) -> MelDecoder:
-    """Read the net from codes to mel.
-
-    Raises:
-        WeightsError: the file is missing, damaged or does not fit.
-    """
-    tensors, metadata = _read(path)
-    try:
-        decoder = MelDecoder(DecoderConfig(**json.loads(metadata["decoder"])))
-        _fill({"decoder": decoder}, tensors)
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise WeightsError(f"{path} does not hold the codec's decoder: {error}") from error
-    return decoder.eval()
 
 
 def load_parts(path: Path, parts: dict[str, nn.Module]) -> None:
@@ -152,7 +128,7 @@ def load_parts(path: Path, parts: dict[str, nn.Module]) -> None:
         WeightsError: the file is missing, damaged or does not fit.
     """
     try:
-        _fill(parts, _read(path)[0])
+        fill_parts(parts, read_tensors(path)[0])
     except RuntimeError as error:
         raise WeightsError(f"{path} does not fit: {error}") from error
 
@@ -167,42 +143,3 @@ def new_hearing(
     """Build an untrained ``Hearing``; for training and tests."""
     reader = TokenReader(embedding[tokens].float(), tokens, phones, config.sound_width)
     return Hearing(Listener(config, reader), embedding, manner)
-
-
-def _save(path: Path, parts: dict[str, nn.Module], metadata: dict[str, str]) -> None:
-    tensors = {
-        f"{name}.{key}": _half(value)
-        for name, part in parts.items()
-        for key, value in part.state_dict().items()
-    }
-    save_file(tensors, path, metadata)
-
-
-def _half(value: Tensor) -> Tensor:
-    value = value.detach().contiguous()
-    if value.is_floating_point():
-        return value.to(HALF)
-    return value if value.dtype == torch.uint8 else value.to(torch.int32)
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if not path.is_file():
-        raise WeightsError(f"no weights at {path}: train them or take them from the project's weights folder")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-        return load_file(path), metadata
-    except SafetensorError as error:
-        raise WeightsError(f"{path} is damaged or cut short ({error})") from error
-
-
-def _fill(parts: dict[str, nn.Module], tensors: dict[str, Tensor]) -> None:
-    for name, part in parts.items():
-        own = {
-            key.removeprefix(f"{name}."): value
-            for key, value in tensors.items()
-            if key.startswith(f"{name}.")
-        }
-        part.load_state_dict(
-            {key: value.float() if value.is_floating_point() else value.long() for key, value in own.items()}
-        )

@@ -12,14 +12,13 @@ from assistant.model.adapters import merge
 from assistant.model.backbone import Backbone
 from assistant.model.chat import ChatFormat
 from assistant.model.checkpoint import make_decoder
+from assistant.model.codec_files import CODEC_FILE, read_codec
 from assistant.model.hearing import Hearing
 from assistant.model.hearing_files import (
     ADAPTER_FILE,
     CODEBOOKS_FILE,
-    DECODER_FILE,
     ENCODER_FILE,
     load_adapter,
-    load_decoder,
     load_hearing,
     load_listener,
     load_parts,
@@ -29,7 +28,6 @@ from assistant.model.loading import backbone_from_gguf
 from assistant.model.manner import MannerConfig
 from assistant.model.native.linear import Int8Linear, exchange, rounded, threads_for
 from assistant.model.native.stack import NativeBlockStack, NativeWindowLayers
-from assistant.model.speaking.loading import load_voice
 from assistant.model.tokenizer import tokenizer_from_gguf
 from assistant.model.transcribe import Transcriber
 from assistant.model.turn_head import TurnHead
@@ -107,11 +105,11 @@ def untuned_transcriber() -> Transcriber:
 
 
 def load_codec(folder: Path | None = None) -> VivaCodec[VocoderState]:
-    """Load the codec both ways: encoder, codebooks, decoder, and the voice's vocoder."""
-    folder = folder or store.path(HEARING, DECODER_FILE).parent
+    """Load the codec both ways: the ear with its codebooks, and the nets beside it."""
+    folder = folder or store.path(HEARING, CODEC_FILE).parent
     file = GGUFFile(store.path(*BACKBONE))
     listener = load_listener(folder / ENCODER_FILE, file.tensor("token_embd.weight").float())
     load_parts(folder / CODEBOOKS_FILE, {"codebooks": listener.codebooks})
-    _, vocoder = load_voice()
-    enliven(vocoder)
-    return VivaCodec(listener.eval(), load_decoder(folder / DECODER_FILE), vocoder)
+    parts = read_codec(folder / CODEC_FILE)
+    enliven(parts.vocoder)
+    return VivaCodec(listener.eval(), parts.coder, parts.decoder, parts.vocoder)

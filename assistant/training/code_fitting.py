@@ -9,11 +9,11 @@ from assistant.model.hearing_files import CODEBOOKS_FILE, load_parts
 from assistant.paths import WEIGHTS
 from assistant.training.features import FeatureSet
 from assistant.training.hearing_recipes import codes_path, heard_features, read_language, trained_encoder
-from audiocodec.listener import PITCH_WIDTH, TIMBRE_WIDTH, Listener
+from audiocodec.listener import PITCH_WIDTH, Listener
 
 FRAMES = 160_000  # codec frames that codebooks are fitted on
-Book = Literal["names", "prosody", "timbre"]
-BOOKS: tuple[Book, ...] = ("names", "prosody", "timbre")
+Book = Literal["names", "prosody"]
+BOOKS: tuple[Book, ...] = ("names", "prosody")
 
 
 def fit_codebooks(
@@ -23,12 +23,6 @@ def fit_codebooks(
     generator, books = torch.Generator().manual_seed(seed), listener.codebooks
     chosen = torch.randperm(len(features.semantic), generator=generator)[:FRAMES]
     left = {}
-    if "timbre" in only:
-        spectra = features.timbre[chosen]
-        books.centre.copy_(spectra.mean(dim=0))
-        _, _, directions = torch.pca_lowrank(spectra, q=TIMBRE_WIDTH)
-        books.components.copy_(directions)
-        left["timbre"] = books.timbre.fit((spectra - books.centre) @ books.components, generator)
     if "names" in only:
         left["names"] = [books.semantic.fit(features.semantic[chosen].float(), listener.reader)]
     if "prosody" in only:

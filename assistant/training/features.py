@@ -1,7 +1,7 @@
 """What the encoder hears of the training speech, kept, so that everything behind it trains without it.
 
-A set is a folder of shards like the speech itself: ``semantic`` (float16), ``prosody`` and ``timbre`` frames
-one utterance after the other, and a record for each.
+A set is a folder of shards like the speech itself: ``semantic`` (float16) and ``prosody`` frames, one
+utterance after the other, and a record for each.
 """
 
 import json
@@ -64,7 +64,6 @@ class FeatureSet:
 
     semantic: Tensor  # (N, D) float16
     prosody: Tensor  # (N, PROSODY_WIDTH)
-    timbre: Tensor  # (N, spectra)
     records: tuple[HeardUtterance, ...]
     codes: Tensor | None = None  # (N, K) int32 of those that went through the codebooks
 
@@ -198,7 +197,7 @@ def hear_corpus(
     for number in range(done, -(-len(records) // SHARD)):
         rng = np.random.default_rng((11, number))
         heard: list[HeardUtterance] = []
-        parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        parts: list[tuple[Tensor, Tensor]] = []
         offset = 0
         for record in records[number * SHARD : (number + 1) * SHARD]:
             made = prepare(record, audio(record), wear, rng)
@@ -213,7 +212,7 @@ def hear_corpus(
             )  # fmt: skip
             parts.append(raw)
             offset += len(raw[0])
-        names = ("semantic", "prosody", "timbre")
+        names = ("semantic", "prosody")
         save_file({name: torch.cat(part) for name, part in zip(names, zip(*parts, strict=True), strict=True)},
                   folder / f"{number:04d}.safetensors")  # fmt: skip
         lines = "".join(json.dumps(asdict(record)) + "\n" for record in heard)
@@ -221,16 +220,16 @@ def hear_corpus(
         yield number * SHARD + len(heard)
 
 
-def hear_whole(listener: Listener, sound: Audio) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+def hear_whole(listener: Listener, sound: Audio) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """Hear one sound in one pass: its frames in half precision, and its prosody."""
     with mixed("cpu"):
         raw = listener.hear_all(torch.from_numpy(sound)[None], HEARD_STRIDE)
-    return (raw.semantic[0].half(), raw.prosody[0].half(), raw.timbre[0].half()), raw.prosody[0].float()
+    return (raw.semantic[0].half(), raw.prosody[0].half()), raw.prosody[0].float()
 
 
 def read_features(*folders: Path) -> FeatureSet:
     """Read sets as one."""
-    parts: dict[str, list[Tensor]] = {"semantic": [], "prosody": [], "timbre": []}
+    parts: dict[str, list[Tensor]] = {"semantic": [], "prosody": []}
     records, base = [], 0
     for folder in folders:
         for path in shard_paths(folder):
@@ -242,5 +241,5 @@ def read_features(*folders: Path) -> FeatureSet:
                 fields["offset"] += base
                 records.append(HeardUtterance(**fields))
             base += len(tensors["semantic"])
-    semantic, prosody, timbre = (torch.cat(found) for found in parts.values())
-    return FeatureSet(semantic, prosody.float(), timbre.float(), tuple(records))
+    semantic, prosody = (torch.cat(found) for found in parts.values())
+    return FeatureSet(semantic, prosody.float(), tuple(records))

@@ -21,10 +21,8 @@ from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
 from assistant.model.hearing_files import (
     ADAPTER_FILE,
     CODEBOOKS_FILE,
-    DECODER_FILE,
     ENCODER_FILE,
     load_adapter,
-    load_decoder,
     load_listener,
     load_parts,
     new_hearing,
@@ -42,7 +40,6 @@ from assistant.training.precision import working_dtype
 from assistant.training.runs import load_module
 from assistant.training.speech_batches import FULL_STEPS, Sound, SpeechBatches
 from assistant.training.speech_data import (
-    CorpusAudio,
     Utterance,
     never_learned,
     read_corpus,
@@ -50,7 +47,6 @@ from assistant.training.speech_data import (
 from assistant.training.speech_makers import BEGUN_CORPORA, SHARES, corpora, speech_folder
 from assistant.training.texts import always_capital, lines, spoken_form
 from assistant.training.token_sounds import token_sounds
-from assistant.training.train_codec import CodecRecipe
 from assistant.training.train_encoder import EncoderRecipe, Pace
 from assistant.training.train_manner import MannerRecipe, through_codebooks
 from assistant.training.train_omni import OmniPace, OmniRecipe, Speech
@@ -59,11 +55,10 @@ from assistant.training.wide_texts import WideTexts, package_sentences, read_wor
 from assistant.weights import store
 from assistant.weights.gguf import GGUFFile
 from audiocodec.encoder import EncoderConfig
-from audiocodec.viva import DecoderConfig, MelDecoder
 
 BACKBONE = ("smollm2-135m-instruct", "model.gguf")
 ENCODER_RUN, CODES_RUN, MANNER_RUN = "hearing-encoder", "hearing-codes", "hearing-manner"
-CODEC_RUN, OMNI_RUN = "hearing-codec", "omni"
+OMNI_RUN = "omni"
 SHIPPED_MARK = "shipped"
 HEARD_WEAR = 0.6  # strength
 
@@ -286,32 +281,3 @@ def trained_adapter(pace: OmniPace) -> Adapter:
     adapted = Adapted(backbone, pace.rank, (AUDIO_OPEN, AUDIO_CLOSE), pace.first)
     load_module(RUNS / OMNI_RUN, "adapted", adapted)
     return adapted.adapter()
-
-
-def codec_recipe(
-    language: Language, steps: int, shipped: bool = False, utterances: int = 2_000
-) -> CodecRecipe:
-    """The net from codes to mel, trained on clean speech that went through the codebooks; begun anew or where
-    the shipped net ended.
-    """
-    hearing = with_codebooks(language)
-    quicken_hearing(hearing)
-    sounds = []
-    for maker, path in corpora().items():
-        if not maker.startswith("old"):
-            audio = CorpusAudio(path)
-            records = [
-                record
-                for record in read_corpus(path)
-                if not record.whispered and not never_learned(record.source, record.voice)
-            ]
-            sounds.append([audio(record) for record in records[:utterances]])
-    decoder = load_decoder(WEIGHTS / DECODER_FILE) if shipped else MelDecoder(DecoderConfig())
-    return CodecRecipe(decoder, hearing.listener, sounds, steps)
-
-
-def trained_decoder() -> MelDecoder:
-    """The codec's decoder of the last run."""
-    decoder = MelDecoder(DecoderConfig())
-    load_module(RUNS / CODEC_RUN, "decoder", decoder)
-    return decoder.eval()

@@ -19,11 +19,11 @@ class LocalModel:
 
 HEARING = LocalModel(
     name="viva-hearing",
-    title="Hearing of viva-tiny: streaming encoder, codebooks, manner, and the codec's way back",
+    title="Hearing of viva-tiny: streaming encoder, codebooks, manner, and the codec's nets",
     licence="Apache-2.0; starts from Whisper tiny.en (MIT)",
     origin="made by `vivavoce train hearing-weights`",
     role="encoder",
-    files=("viva-hearing.safetensors", "viva-hearing-codes.safetensors", "viva-codec-decoder.safetensors"),
+    files=("viva-hearing.safetensors", "viva-hearing-codes.safetensors", "viva-codec.safetensors"),
 )
 OMNI = LocalModel(
     name="viva-omni",

@@ -8,11 +8,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from assistant.errors import UsageError
+from assistant.model.codec_files import CODEC_FILE, save_codec
 from assistant.model.hearing import Hearing
 from assistant.model.hearing_files import (
     ADAPTER_FILE,
     CODEBOOKS_FILE,
-    DECODER_FILE,
     ENCODER_FILE,
     load_listener,
     load_parts,
@@ -20,13 +20,13 @@ from assistant.model.hearing_files import (
     parts_behind,
     save_adapter,
     save_codes,
-    save_decoder,
     save_encoder,
     start_from_shipped,
 )
 from assistant.model.manner import MannerConfig
 from assistant.model.turn_head import TurnHead
 from assistant.paths import RUNS, WEIGHTS
+from assistant.training.codec_recipes import trained_codec
 from assistant.training.hearing_recipes import (
     ENCODER_RUN,
     MANNER_RUN,
@@ -35,7 +35,6 @@ from assistant.training.hearing_recipes import (
     codes_path,
     read_language,
     trained_adapter,
-    trained_decoder,
     trained_hearing,
     with_codebooks,
 )
@@ -74,8 +73,8 @@ def write_all(folder: Path = WEIGHTS) -> list[Path]:
     save_encoder(folder / ENCODER_FILE, hearing.listener)
     save_codes(folder / CODEBOOKS_FILE, hearing, shipped_turn_head())
     save_adapter(folder / ADAPTER_FILE, trained_adapter(OmniPace()))
-    save_decoder(folder / DECODER_FILE, trained_decoder())
-    names = (ENCODER_FILE, CODEBOOKS_FILE, ADAPTER_FILE, DECODER_FILE)
+    save_codec(folder / CODEC_FILE, trained_codec())
+    names = (ENCODER_FILE, CODEBOOKS_FILE, ADAPTER_FILE, CODEC_FILE)
     return [*(folder / name for name in names), *(write_manifest(folder, model) for model in (HEARING, OMNI))]
 
 
@@ -171,9 +170,9 @@ def write_codebooks(folder: Path = WEIGHTS) -> list[Path]:
 
 
 def write_codec(folder: Path = WEIGHTS) -> list[Path]:
-    """Write the codebooks and the codec's decoder of the last run."""
-    save_decoder(folder / DECODER_FILE, trained_decoder())
-    return [folder / DECODER_FILE, *write_codebooks(folder)]
+    """Write the codec's nets of the last runs."""
+    save_codec(folder / CODEC_FILE, trained_codec())
+    return [folder / CODEC_FILE, write_manifest(folder, HEARING)]
 
 
 WRITERS: dict[str, Callable[[], list[Path]]] = {

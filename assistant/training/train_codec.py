@@ -1,98 +1,143 @@
-"""Trains the codec's way back, from codes to mel, on speech that went through the encoder and
-the codebooks.
-"""
+"""Trains the codec's learned codes: log mel to codes and back, compared as spectra and as the ear hears."""
 
-from collections.abc import Sequence
+import copy
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from assistant.training.features import HEARD_STRIDE
-from audiocodec.listener import Frames, Listener
+from assistant.training.codec_clips import CodecClips, CodedProsody
+from assistant.training.ear_loss import EarLoss
+from assistant.training.mel_critic import MelCritic, fooling_loss, judging_loss
+from assistant.training.precision import mixed
+from assistant.training.runs import cosine, follow
 from audiocodec.mel import LogMel
-from audiocodec.numbers import CODEC_HOP_LENGTH, MEL_FRAMES_PER_CODEC_FRAME
-from audiocodec.viva import MEL_SPREAD, MelDecoder
+from audiocodec.mel_decoder import MelDecoder
+from audiocodec.numbers import MEL_FRAMES_PER_CODEC_FRAME
+from audiocodec.sound_codes import ALL, MEL_SPREAD, SoundCoder, with_room
 
-BATCH = 16
-CROP_FRAMES = 24  # codec frames of one example: 1.9 s
-RATE = 1e-3
+BATCH = 12
+CROP_FRAMES = 32  # codec frames, all of which are judged: a stream begins with no history
+EAR_MOVES = 8  # codec frames by which the ear's window is moved at most, so that it hears beginnings too
 SLOPE_WEIGHT = 0.5  # of the error of the change from frame to frame, against blur
+EAR_WEIGHT = 0.7
+BETAS, WEIGHT_DECAY = (0.9, 0.98), 0.01
+CRITIC_RATE = 4e-4
+KEPT = 0.998  # of the running average with each step
+ALWAYS, NEVER = 0.1, 0.1  # part of the crops in which every frame has room for the spare codes, or none
+LEAVES, COMES = 0.4, 0.33  # chance with each frame that room goes or comes: as behind the ear, about
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One utterance as frames and as mel."""
+class CodecNets(nn.Module):
+    """Both directions."""
 
-    frames: Frames  # (1, T)
-    mel: Tensor  # (8 T, N_MELS)
+    def __init__(self, coder: SoundCoder, decoder: MelDecoder) -> None:
+        super().__init__()
+        self.coder, self.decoder = coder, decoder
+
+    def forward(self, mel: Tensor, prosody: Tensor, free: Tensor) -> Tensor:
+        """Bring log mel (B, 8 (T + ahead), N_MELS) through the codes: (B, 8 T, N_MELS).
+
+        ``prosody`` (B, T, PROSODY_WIDTH) is coded, ``free`` (B, T) tells where there is room for spare codes.
+        """
+        numbers, _ = self.coder(mel, self.coder.initial_state(len(mel)))
+        values = ALL.values(numbers[:, self.coder.config.ahead :])
+        made: Tensor
+        made, _ = self.decoder(prosody, with_room(values, free), self.decoder.initial_state(len(mel)))
+        return made
 
 
-@torch.inference_mode()
-def pair(listener: Listener, pcm: NDArray[np.int16]) -> Pair:
-    """Hear one utterance and keep its own mel beside what its codes stand for."""
-    sound = torch.from_numpy(pcm.astype(np.float32) / 32_768)
-    frames = listener.name(listener.hear_all(sound[None], HEARD_STRIDE))
-    log_mel = LogMel()
-    sound = nn.functional.pad(sound, (0, frames.codes.shape[1] * CODEC_HOP_LENGTH - len(sound)))
-    mel, _ = log_mel(sound[None], log_mel.initial_state(1))
-    return Pair(frames, mel[0])
+@dataclass(frozen=True)
+class Pace:
+    """How fast it learns."""
+
+    steps: int
+    rate: float = 1.5e-3
+    warm_up: int = 100  # steps
+    critic_from: int = 10**9  # step at which the critic joins
+    fitted: int = 40  # batches on which the ear's bands are fitted
 
 
 class CodecRecipe:
     """Trainable: one step is one batch of crops."""
 
     def __init__(
-        self,
-        decoder: MelDecoder,
-        listener: Listener,
-        corpora: Sequence[Sequence[NDArray[np.int16]]],
-        steps: int,
+        self, nets: CodecNets, clips: CodecClips, prosody: CodedProsody, ear: EarLoss, pace: Pace
     ) -> None:
-        """Hears all sounds (24 kHz) once, which takes a while; of each corpus as many crops are drawn."""
-        self.decoder, self.steps = decoder.train(), steps
-        heard = [[pair(listener, sound) for sound in corpus] for corpus in corpora]
-        self.corpora = [[one for one in pairs if one.frames.codes.shape[1] >= CROP_FRAMES] for pairs in heard]
-        self.optimizer = torch.optim.AdamW(decoder.parameters(), RATE, betas=(0.9, 0.98), weight_decay=0.01)
+        self.nets, self.average = nets.train(), copy.deepcopy(nets)
+        self.clips, self.prosody, self.ear, self.pace = clips, prosody, ear, pace
+        self.log_mel = LogMel()
+        self.frames = CROP_FRAMES + nets.coder.config.ahead
+        inside = {
+            id(p)
+            for name, p in nets.named_parameters()
+            if p.dim() == 2 and name.rsplit(".", 2)[-2] in {"up", "down", "narrow", "widen", "refine"}
+        }
+        inner, others = (
+            [p for p in nets.parameters() if (id(p) in inside) == wanted] for wanted in (True, False)
+        )
+        self.inner = torch.optim.Muon(
+            inner, pace.rate, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"
+        )
+        self.others = torch.optim.AdamW(others, pace.rate, betas=BETAS, weight_decay=WEIGHT_DECAY)
+        self.learning: tuple[torch.optim.Optimizer, ...] = (self.inner, self.others)
+        self.critic: MelCritic | None = None
+        if pace.critic_from < pace.steps:
+            self.critic = MelCritic()
+            self.judging = torch.optim.AdamW(self.critic.parameters(), CRITIC_RATE, betas=(0.5, 0.9))
+        rng = np.random.default_rng(10)
+        ear.fit(clips.draw(rng, BATCH, self.frames) for _ in range(pace.fitted))
 
     def modules(self) -> dict[str, nn.Module]:
-        """The net."""
-        return {"decoder": self.decoder}
+        """The nets and their running average, and the critic."""
+        kept: dict[str, nn.Module] = {"nets": self.nets, "average": self.average}
+        return kept if self.critic is None else kept | {"critic": self.critic}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Its optimiser."""
-        return {"decoder": self.optimizer}
+        """Their optimisers."""
+        kept: dict[str, torch.optim.Optimizer] = {"inner": self.inner, "others": self.others}
+        return kept if self.critic is None else kept | {"judging": self.judging}
 
     def step(self, number: int) -> dict[str, float]:
-        """Learn from one batch; gives the mean error of log mel."""
+        """Learn from one batch; gives the mean error of log mel, and the ear's and the critic's loss."""
         rng = np.random.default_rng((9, number))
-        crops = [self._crop(rng) for _ in range(BATCH)]
-        frames = Frames(*(torch.cat(parts) for parts in zip(*(crop[:4] for crop in crops), strict=True)))
-        goal = torch.stack([crop[4] for crop in crops])
-        for group in self.optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (number + 1) / 100) * max(0.03, 1 - number / self.steps)
-        mel, _ = self.decoder(frames, self.decoder.initial_state(BATCH))
-        error = (mel - goal).abs().mean()
-        slope = (mel.diff(dim=1) - goal.diff(dim=1)).abs().mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward((error + SLOPE_WEIGHT * slope) / MEL_SPREAD)
-        nn.utils.clip_grad_norm_(self.decoder.parameters(), 1.0)
-        self.optimizer.step()
-        return {"mel": float(error.detach())}
+        pcm = self.clips.draw(rng, BATCH, self.frames)
+        with torch.no_grad():
+            mel, _ = self.log_mel(pcm, self.log_mel.initial_state(BATCH))
+        free, goal = room(rng, BATCH, CROP_FRAMES), mel[:, : CROP_FRAMES * MEL_FRAMES_PER_CODEC_FRAME]
+        for optimizer in self.learning:
+            for group in optimizer.param_groups:
+                group["lr"] = self.pace.rate * cosine(number, self.pace.steps, self.pace.warm_up)
+        with mixed("cpu"):
+            made = self.nets(mel, self.prosody(pcm)[:, :CROP_FRAMES], free)
+            until = goal.shape[1] - MEL_FRAMES_PER_CODEC_FRAME * int(rng.integers(EAR_MOVES))
+            heard = self.ear(made[:, :until], goal[:, :until])
+        error = (made - goal).abs().mean()
+        slope = (made.diff(dim=1) - goal.diff(dim=1)).abs().mean()
+        loss, shown = (error + SLOPE_WEIGHT * slope) / MEL_SPREAD + EAR_WEIGHT * heard, {}
+        if self.critic is not None and number >= self.pace.critic_from:
+            judged = judging_loss(self.critic, made, goal)
+            self.judging.zero_grad(set_to_none=True)
+            torch.autograd.backward(judged)
+            self.judging.step()
+            loss, shown = loss + fooling_loss(self.critic, made, goal), {"critic": float(judged.detach())}
+        for optimizer in self.learning:
+            optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.nets.parameters(), 1.0)
+        for optimizer in self.learning:
+            optimizer.step()
+        follow(self.average, self.nets, number, KEPT)
+        return {"mel": float(error.detach()), "ear": float(heard.detach())} | shown
 
-    def _crop(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        pairs = self.corpora[int(rng.integers(len(self.corpora)))]
-        one = pairs[int(rng.integers(len(pairs)))]
-        start = int(rng.integers(one.frames.codes.shape[1] - CROP_FRAMES + 1))
-        span = slice(start, start + CROP_FRAMES)
-        mel = one.mel[start * MEL_FRAMES_PER_CODEC_FRAME : (start + CROP_FRAMES) * MEL_FRAMES_PER_CODEC_FRAME]
-        parts = one.frames
-        return (
-            parts.codes[:, span],
-            parts.semantic[:, span],
-            parts.prosody[:, span],
-            parts.timbre[:, span],
-            mel,
-        )
+
+def room(rng: np.random.Generator, batch: int, frames: int) -> Tensor:
+    """Draw which frames have room for the spare codes: (batch, frames) bool."""
+    drawn, chances = np.zeros((batch, frames), bool), rng.random((batch, frames))
+    here = chances[:, 0] < COMES / (COMES + LEAVES)
+    for frame in range(frames):
+        here = np.where(here, chances[:, frame] >= LEAVES, chances[:, frame] < COMES)
+        drawn[:, frame] = here
+    kind = rng.random((batch, 1))
+    return torch.from_numpy(np.where(kind < ALWAYS, True, np.where(kind < ALWAYS + NEVER, False, drawn)))

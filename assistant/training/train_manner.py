@@ -126,9 +126,7 @@ def through_codebooks(listener: Listener, features: FeatureSet) -> tuple[Feature
     """What the codes of a set's frames stand for, and each frame's blank probability."""
     semantic, prosody, codes = [], [], []
     for rows in torch.split(torch.arange(len(features.semantic)), 2_048):
-        raw = RawFrames(
-            features.semantic[rows].float()[None], features.prosody[rows][None], features.timbre[rows][None]
-        )
+        raw = RawFrames(features.semantic[rows].float()[None], features.prosody[rows][None])
         frames = listener.name(raw)
         semantic.append(frames.semantic[0].half())
         prosody.append(frames.prosody[0])

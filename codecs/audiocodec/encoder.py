@@ -310,6 +310,22 @@ class Encoder(nn.Module):
         window = joined[:, joined.shape[1] - state.window.shape[1] :]
         return hidden, projected, EncoderState(mel[..., -2:], half, window, tailed[..., -4:], projector)
 
+    def look_once(self, mel: Tensor) -> list[Tensor]:
+        """What each layer makes of the newest window of normalised mel frames (B, n_mels, T), with nothing
+        before them: (B, window, width) each. For comparing sounds.
+        """
+        first = nn.functional.gelu(self.conv1(mel))
+        frames = nn.functional.gelu(self.conv2(first)).transpose(1, 2)
+        if frames.shape[1] < len(self.positions):
+            raise ValueError(
+                f"got {mel.shape[-1]} mel frames, need {2 * len(self.positions) + 3} for a window"
+            )
+        x, found = frames[:, -len(self.positions) :] + self.positions, []
+        for layer in self.layers:
+            x = layer(x)
+            found.append(x)
+        return found
+
     def _convolve(self, mel: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:
         """Mel frames behind two older ones to frames at 50 Hz, with the first convolution's last output."""
         first = nn.functional.gelu(self.conv1(mel))

@@ -1,6 +1,4 @@
-"""The encoding half of the codec ``viva``: sound to eight codes a frame, semantic first, and what they stand
-for.
-"""
+"""The ear: sound to five codes a frame, what was said first and then how, and what the codes stand for."""
 
 from dataclasses import dataclass, fields
 
@@ -9,35 +7,16 @@ from torch import Tensor, nn
 
 from audiocodec.encoder import Encoder, EncoderConfig, EncoderState
 from audiocodec.front_end import FrontEnd, FrontEndState
-from audiocodec.interface import CodecSpec
 from audiocodec.named import DIGITS, NamedCodebooks
-from audiocodec.numbers import (
-    CODEC_HOP_LENGTH,
-    ENCODER_BLOCK_FRAMES,
-    ENCODER_BLOCK_LENGTH,
-    LISTEN_N_MELS,
-    SAMPLE_RATE,
-    exact_div,
-)
+from audiocodec.numbers import ENCODER_BLOCK_FRAMES, ENCODER_BLOCK_LENGTH, exact_div
 from audiocodec.prosody import STEPS_PER_FRAME, Prosody
 from audiocodec.reader import Reading, TokenReader
 from audiocodec.rvq import ResidualCodebooks
 
-SEMANTIC_BOOKS, PITCH_BOOKS, LOUDNESS_BOOKS, TIMBRE_BOOKS = DIGITS, 1, 1, 3
+PITCH_BOOKS, LOUDNESS_BOOKS = 1, 1
+EAR_BOOKS = DIGITS + PITCH_BOOKS + LOUDNESS_BOOKS
 BOOK_SIZE = 2_048  # 11 bits
 PITCH_WIDTH = 2 * STEPS_PER_FRAME  # pitch and voicing
-TIMBRE_HALVES = 2  # spectra per codec frame
-TIMBRE_WIDTH = 40  # principal components of the frame's spectra that are kept
-MEL_PER_FRAME = 8  # mel frames of the front end per codec frame
-
-SPEC = CodecSpec(
-    name="viva",
-    sample_rate=SAMPLE_RATE,
-    hop_length=CODEC_HOP_LENGTH,
-    codebooks=SEMANTIC_BOOKS + PITCH_BOOKS + LOUDNESS_BOOKS + TIMBRE_BOOKS,
-    codebook_size=BOOK_SIZE,
-    block_frames=ENCODER_BLOCK_FRAMES,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +26,7 @@ class ListenerState:
     front_end: FrontEndState
     encoder: EncoderState
     prosody: Tensor
-    late: tuple[Tensor, Tensor]  # prosody and spectra of the frames that the encoder has not given yet
+    late: Tensor  # prosody of the frames that the encoder has not given yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +36,10 @@ class Frames:
     codes: Tensor  # (B, T, K) int64
     semantic: Tensor  # (B, T, frame width), first in the language model's space, then how it sounds
     prosody: Tensor  # (B, T, PROSODY_WIDTH): octaves, voicing, loudness of each 20 ms
-    timbre: Tensor  # (B, T, TIMBRE_WIDTH)
 
     def after(self, count: int) -> "Frames":
         """All but the first ``count`` frames."""
-        parts = (self.codes, self.semantic, self.prosody, self.timbre)
+        parts = (self.codes, self.semantic, self.prosody)
         return Frames(*(part[:, count:] for part in parts))
 
 
@@ -71,38 +49,34 @@ class RawFrames:
 
     semantic: Tensor
     prosody: Tensor
-    timbre: Tensor  # (B, T, TIMBRE_HALVES * 80) spectra in decades, loudness taken out
 
 
 class Codebooks(nn.Module):
-    """All codebooks of a frame. Pitch, loudness and timbre are named apart, so each can be read by itself."""
-
-    components: Tensor
-    centre: Tensor
+    """All codebooks of a frame. Pitch and loudness are named apart, so each can be read by itself."""
 
     def __init__(self, frame_width: int) -> None:
         super().__init__()
         self.semantic = NamedCodebooks(BOOK_SIZE, frame_width)
         self.pitch = ResidualCodebooks(PITCH_BOOKS, BOOK_SIZE, PITCH_WIDTH)
         self.loudness = ResidualCodebooks(LOUDNESS_BOOKS, BOOK_SIZE, STEPS_PER_FRAME)
-        self.timbre = ResidualCodebooks(TIMBRE_BOOKS, BOOK_SIZE, TIMBRE_WIDTH)
-        self.register_buffer("components", torch.zeros(TIMBRE_HALVES * LISTEN_N_MELS, TIMBRE_WIDTH))
-        self.register_buffer("centre", torch.zeros(TIMBRE_HALVES * LISTEN_N_MELS))
 
     def forward(self, raw: RawFrames, reader: TokenReader) -> Frames:
         """Name frames; their words as the reader finds them."""
         semantic_codes, semantic = self.semantic(raw.semantic, reader)
         pitch_codes, pitch = self.pitch(raw.prosody[..., :PITCH_WIDTH])
         loudness_codes, loudness = self.loudness(raw.prosody[..., PITCH_WIDTH:])
-        timbre_codes, timbre = self.timbre((raw.timbre - self.centre) @ self.components)
-        codes = torch.cat([semantic_codes, pitch_codes, loudness_codes, timbre_codes], dim=-1)
-        return Frames(codes, semantic, torch.cat([pitch, loudness], dim=-1), timbre)
+        codes = torch.cat([semantic_codes, pitch_codes, loudness_codes], dim=-1)
+        return Frames(codes, semantic, torch.cat([pitch, loudness], dim=-1))
 
     def decode(self, codes: Tensor, reader: TokenReader) -> Frames:
         """Give what codes (B, T, K) stand for."""
-        parts = torch.split(codes, [SEMANTIC_BOOKS, PITCH_BOOKS, LOUDNESS_BOOKS, TIMBRE_BOOKS], dim=-1)
-        prosody = torch.cat([self.pitch.decode(parts[1]), self.loudness.decode(parts[2])], dim=-1)
-        return Frames(codes, self.semantic.decode(parts[0], reader), prosody, self.timbre.decode(parts[3]))
+        names, how = codes[..., :DIGITS], codes[..., DIGITS:]
+        return Frames(codes, self.semantic.decode(names, reader), self.prosody(how))
+
+    def prosody(self, codes: Tensor) -> Tensor:
+        """Give the prosody (B, T, PROSODY_WIDTH) that the codes behind the names (B, T, 2) stand for."""
+        pitch, loudness = torch.split(codes, [PITCH_BOOKS, LOUDNESS_BOOKS], dim=-1)
+        return torch.cat([self.pitch.decode(pitch), self.loudness.decode(loudness)], dim=-1)
 
 
 class Listener(nn.Module):
@@ -122,15 +96,11 @@ class Listener(nn.Module):
 
     def initial_state(self, batch: int) -> ListenerState:
         """Silence before the stream."""
-        like = self.encoder.positions
         return ListenerState(
             self.front_end.initial_state(batch),
             self.encoder.initial_state(batch),
             self.prosody.initial_state(batch),
-            (
-                self.prosody.silence(batch, self.delay),
-                like.new_zeros(batch, self.delay, TIMBRE_HALVES * LISTEN_N_MELS),
-            ),
+            self.prosody.silence(batch, self.delay),
         )
 
     def hear(self, pcm: Tensor, state: ListenerState, stride: int = 1) -> tuple[RawFrames, ListenerState]:
@@ -140,14 +110,12 @@ class Listener(nn.Module):
         """
         if pcm.shape[-1] % ENCODER_BLOCK_LENGTH:
             raise ValueError(f"got {pcm.shape[-1]} samples, need a multiple of {ENCODER_BLOCK_LENGTH}")
-        mel, power, samples, front_end = self.front_end(pcm, state.front_end)
+        mel, _, samples, front_end = self.front_end(pcm, state.front_end)
         _, semantic, encoder = self.encoder(mel, state.encoder, stride)
         prosody, past = self.prosody(samples, state.prosody)
-        sounds = [torch.cat(pair, dim=1) for pair in zip(state.late, (prosody, spectra(power)), strict=True)]
-        count = semantic.shape[1]
-        raw = RawFrames(semantic, sounds[0][:, :count], sounds[1][:, :count])
-        late = (sounds[0][:, count:], sounds[1][:, count:])
-        return raw, ListenerState(front_end, encoder, past, late)
+        prosody, count = torch.cat([state.late, prosody], dim=1), semantic.shape[1]
+        raw = RawFrames(semantic, prosody[:, :count])
+        return raw, ListenerState(front_end, encoder, past, prosody[:, count:])
 
     def hear_all(self, pcm: Tensor, stride: int = 1) -> RawFrames:
         """Hear (B, samples) from silence to silence, the delay taken out: a frame for each begun 80 ms, of
@@ -159,7 +127,7 @@ class Listener(nn.Module):
         sound = nn.functional.pad(pcm, (0, moved * ENCODER_BLOCK_LENGTH - pcm.shape[-1]))
         raw, _ = self.hear(sound, self.initial_state(len(pcm)), stride)
         here = slice(self.delay, self.delay + blocks * ENCODER_BLOCK_FRAMES)
-        return RawFrames(raw.semantic[:, here], raw.prosody[:, here], raw.timbre[:, here])
+        return RawFrames(raw.semantic[:, here], raw.prosody[:, here])
 
     def forward(self, pcm: Tensor, state: ListenerState, stride: int = 1) -> tuple[Frames, ListenerState]:
         """Hear and name (B, n * ENCODER_BLOCK_LENGTH) samples at 24 kHz: 2 n frames.
@@ -180,20 +148,7 @@ class Listener(nn.Module):
 
     def read(self, codes: Tensor) -> Reading:
         """Give what codes (..., K) say, of all of them or the first ones."""
-        return self.codebooks.semantic.read(codes[..., :SEMANTIC_BOOKS], len(self.reader))
-
-
-def spectra(power: Tensor) -> Tensor:
-    """Mean spectra of each half of a codec frame in decades, without their loudness: (B, T, 160) of (B, 80, 8
-    T).
-    """
-    batch, bands, _ = power.shape
-    halves = power.reshape(batch, bands, -1, TIMBRE_HALVES, exact_div(MEL_PER_FRAME, TIMBRE_HALVES)).mean(
-        dim=-1
-    )
-    frames = halves.permute(0, 2, 3, 1).flatten(2)  # (B, T, halves * bands)
-    out: Tensor = (frames - frames.mean(dim=-1, keepdim=True)).clamp(-4, 4)
-    return out
+        return self.codebooks.semantic.read(codes[..., :DIGITS], len(self.reader))
 
 
 def config_of(values: dict[str, int]) -> EncoderConfig:

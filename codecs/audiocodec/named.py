@@ -48,19 +48,16 @@ class NamedCodebooks(nn.Module):
         lead, blank = nearest(reading.shares[..., 0], LEADS), nearest(reading.blank, (*BLANKS, SURELY_BLANK))
         level = torch.where(blank == len(BLANKS), LEVELS - 1, blank * len(LEADS) + lead)
         number = (reading.rows[..., 0] * tokens + reading.rows[..., 1]) * LEVELS + level
-        return number[..., None] // self._places() % self.size
+        return number[..., None] // places(self.size, number.device) % self.size
 
     def read(self, codes: Tensor, tokens: int) -> Reading:
         """Give what codes (..., DIGITS) say; unknown names count as the last token."""
-        number = (codes * self._places()).sum(dim=-1)
+        number = numbers(codes, self.size)
         level, names = number % LEVELS, number // LEVELS
         rows = torch.stack([names // tokens, names % tokens], dim=-1).clamp(max=tokens - 1)
-        blank = torch.tensor([*BLANKS, SURELY_BLANK])[level // len(LEADS)]
-        lead = torch.tensor(LEADS)[level % len(LEADS)]
+        blank = torch.tensor([*BLANKS, SURELY_BLANK], device=codes.device)[level // len(LEADS)]
+        lead = torch.tensor(LEADS, device=codes.device)[level % len(LEADS)]
         return Reading(blank, rows, torch.stack([lead, 1 - lead], dim=-1))
-
-    def _places(self) -> Tensor:
-        return self.size ** torch.arange(DIGITS - 1, -1, -1)
 
     def decode(self, codes: Tensor, reader: TokenReader) -> Tensor:
         """Give the vectors (..., width) that codes (..., DIGITS) stand for: where such frames lie."""
@@ -98,5 +95,31 @@ def spoken(reading: Reading, reader: TokenReader) -> Tensor:
 
 def nearest(probabilities: Tensor, levels: tuple[float, ...]) -> Tensor:
     """Number of the level that is nearest on the scale of the log odds."""
-    odds = torch.tensor(levels).logit()
+    odds = torch.tensor(levels, device=probabilities.device).logit()
     return torch.bucketize(probabilities.logit(eps=1e-7), (odds[1:] + odds[:-1]) / 2)
+
+
+def free(codes: Tensor, size: int) -> Tensor:
+    """Whether frames surely say nothing new, (...) of codes (..., DIGITS): then they need no names."""
+    return numbers(codes, size) % LEVELS == LEVELS - 1
+
+
+def filled(codes: Tensor, spare: Tensor, size: int) -> Tensor:
+    """Codes (..., DIGITS) in which free frames have another one, ``spare`` (...), in place of their names."""
+    other = spare[..., None] * LEVELS + LEVELS - 1
+    return torch.where(free(codes, size)[..., None], other // places(size, codes.device) % size, codes)
+
+
+def spare_of(codes: Tensor, size: int) -> Tensor:
+    """The other code (...) of free frames' codes (..., DIGITS); of others, anything."""
+    return numbers(codes, size) // LEVELS
+
+
+def numbers(codes: Tensor, size: int) -> Tensor:
+    """The number (...) that codes (..., DIGITS) below ``size`` spell."""
+    return (codes * places(size, codes.device)).sum(dim=-1)
+
+
+def places(size: int, device: torch.device) -> Tensor:
+    """What one of each digit is worth."""
+    return size ** torch.arange(DIGITS - 1, -1, -1, device=device)

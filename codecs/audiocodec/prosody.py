@@ -3,7 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from audiocodec.numbers import LISTEN_CODEC_HOP_LENGTH, LISTEN_SAMPLE_RATE, exact_div
+from audiocodec.numbers import (
+    LISTEN_CODEC_HOP_LENGTH,
+    LISTEN_SAMPLE_RATE,
+    MEL_FRAMES_PER_CODEC_FRAME,
+    exact_div,
+)
 
 STEP = 320  # samples at 16 kHz: 20 ms
 STEPS_PER_FRAME = exact_div(LISTEN_CODEC_HOP_LENGTH, STEP)  # 4
@@ -81,3 +86,10 @@ class Prosody(nn.Module):
             for part in (octaves, voicing, loudness.clamp(min=LEAST_LEVEL) + 2)
         ]
         return torch.cat(parts, dim=-1), joined[:, -HISTORY:]
+
+
+def pitch_per_mel_frame(prosody: Tensor) -> Tensor:
+    """Pitch in Hz of each mel frame, 0 where unvoiced: (B, 8 T) of prosody (B, T, PROSODY_WIDTH)."""
+    octaves, voicing = prosody[..., :STEPS_PER_FRAME], prosody[..., STEPS_PER_FRAME : 2 * STEPS_PER_FRAME]
+    pitch = torch.where((voicing > 0.5) & (octaves.abs() > 0.02), PITCH_CENTRE_HZ * 2.0**octaves, 0.0)
+    return pitch.flatten(1).repeat_interleave(exact_div(MEL_FRAMES_PER_CODEC_FRAME, STEPS_PER_FRAME), dim=-1)

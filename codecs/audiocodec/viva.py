@@ -1,85 +1,44 @@
 """The project's own codec: eight codes a frame, 12.5 frames a second, 1.1 kbit/s, both ways as a stream.
 
-Encoding is ``listener``'s. Decoding turns what the codes stand for into log mel by a small causal net, and
-log mel into sound by the vocoder that also speaks the answers.
+Five codes are the ear's: what was said, pitch and loudness. Three more, which only the way back needs, tell
+how it sounded; where the ear is sure that nothing new was said, the places of its names tell more of that.
+Decoding turns them into log mel by a small causal net, and log mel into sound by a vocoder.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from audiocodec.conv import ConvStack, ConvState
 from audiocodec.interface import CodecSpec
-from audiocodec.listener import SPEC, TIMBRE_WIDTH, Frames, Listener, ListenerState
-from audiocodec.mel import SILENCE
-from audiocodec.numbers import CODEC_HOP_LENGTH, MEL_FRAMES_PER_CODEC_FRAME, N_MELS
-from audiocodec.prosody import PITCH_CENTRE_HZ, PROSODY_WIDTH, STEPS_PER_FRAME
+from audiocodec.listener import BOOK_SIZE, EAR_BOOKS, Listener, ListenerState
+from audiocodec.mel import LogMel, MelState
+from audiocodec.mel_decoder import DecoderState, MelDecoder
+from audiocodec.named import DIGITS, filled, free, spare_of
+from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_FRAMES, SAMPLE_RATE
+from audiocodec.prosody import pitch_per_mel_frame
+from audiocodec.sound_codes import SOUND_BOOKS, SoundCoder, SoundCoderState, sound_of, spelled
 from audiocodec.vocoder import Vocoder
 
-MEL_CENTRE, MEL_SPREAD = -5.0, 2.5  # brings log mel to about -2..2
+SPEC = CodecSpec(
+    name="viva",
+    sample_rate=SAMPLE_RATE,
+    hop_length=CODEC_HOP_LENGTH,
+    codebooks=EAR_BOOKS + SOUND_BOOKS,
+    codebook_size=BOOK_SIZE,
+    block_frames=ENCODER_BLOCK_FRAMES,
+)
 V = TypeVar("V")  # the vocoder's state
 
 
-@dataclass(frozen=True)
-class DecoderConfig:
-    """Sizes of the net from codes to mel."""
-
-    model_width: int = 576
-    coarse: int = 320  # channels at 12.5 Hz
-    fine: int = 192  # channels at 100 Hz
-    coarse_blocks: int = 3
-    fine_blocks: int = 4
-    kernel: int = 5
-
-    def to_dict(self) -> dict[str, int]:
-        """The configuration as it is stored beside the weights."""
-        return asdict(self)
-
-
 @dataclass(frozen=True, slots=True)
-class DecoderState:
-    """Convolutions' tails. A value: each step gives a new one."""
+class VivaEncoding:
+    """State of encoding."""
 
-    coarse: tuple[ConvState, ...]
-    fine: tuple[ConvState, ...]
-
-
-class MelDecoder(nn.Module):
-    """What the codes of a frame stand for to eight frames of log mel; causal, no look-ahead."""
-
-    def __init__(self, config: DecoderConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.words = nn.Linear(config.model_width, config.coarse)
-        self.sound = nn.Linear(PROSODY_WIDTH + TIMBRE_WIDTH, config.coarse)
-        self.coarse = ConvStack(config.coarse_blocks, config.coarse, 3 * config.coarse, config.kernel)
-        self.widen = nn.Linear(config.coarse, MEL_FRAMES_PER_CODEC_FRAME * config.fine)
-        self.fine = ConvStack(config.fine_blocks, config.fine, 3 * config.fine, config.kernel)
-        self.out = nn.Linear(config.fine, N_MELS)
-
-    def initial_state(self, batch: int) -> DecoderState:
-        """State before the first frame."""
-        return DecoderState(self.coarse.initial_state(batch), self.fine.initial_state(batch))
-
-    def forward(self, frames: Frames, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Map frames (B, T) to log mel (B, 8 T, N_MELS)."""
-        sound = torch.cat([frames.prosody, frames.timbre], dim=-1)
-        x = self.words(frames.semantic[..., : self.config.model_width] / 3) + self.sound(sound)
-        x, coarse = self.coarse(x, state.coarse)
-        batch, time, _ = x.shape
-        x = self.widen(x).view(batch, time * MEL_FRAMES_PER_CODEC_FRAME, self.config.fine)
-        x, fine = self.fine(x, state.fine)
-        mel = (self.out(x) * MEL_SPREAD + MEL_CENTRE).clamp(min=SILENCE)
-        return mel, DecoderState(coarse, fine)
-
-
-def pitch_per_mel_frame(prosody: Tensor) -> Tensor:
-    """Pitch in Hz of each mel frame, 0 where unvoiced: (B, 8 T) of prosody (B, T, PROSODY_WIDTH)."""
-    octaves, voicing = prosody[..., :STEPS_PER_FRAME], prosody[..., STEPS_PER_FRAME : 2 * STEPS_PER_FRAME]
-    pitch = torch.where((voicing > 0.5) & (octaves.abs() > 0.02), PITCH_CENTRE_HZ * 2.0**octaves, 0.0)
-    return pitch.flatten(1).repeat_interleave(MEL_FRAMES_PER_CODEC_FRAME // STEPS_PER_FRAME, dim=-1)
+    listener: ListenerState
+    mel: MelState
+    coder: SoundCoderState
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,28 +50,47 @@ class VivaDecoding(Generic[V]):
 
 
 class VivaCodec(nn.Module, Generic[V]):
-    """The codec behind the common interface. Decoded sound comes later by the vocoder's look-
-    ahead (20 ms).
-    """
+    """The codec behind the common interface. Decoded sound comes later by the vocoder's look-ahead."""
 
-    def __init__(self, listener: Listener, decoder: MelDecoder, vocoder: Vocoder[V]) -> None:
+    def __init__(
+        self, listener: Listener, coder: SoundCoder, decoder: MelDecoder, vocoder: Vocoder[V]
+    ) -> None:
+        """
+        Raises:
+            ValueError: the ear and the net that names sounds wait for different frames.
+        """
         super().__init__()
-        self.listener, self.decoder, self.vocoder = listener, decoder, vocoder
+        if coder.config.ahead != listener.delay:
+            raise ValueError(
+                f"the sound's codes come {coder.config.ahead} frames late and the ear's {listener.delay}:"
+                " train the codec for this ear"
+            )
+        self.listener, self.coder, self.decoder, self.vocoder = listener, coder, decoder, vocoder
+        self.log_mel = LogMel()
 
     @property
     def spec(self) -> CodecSpec:
         """The codec's fixed numbers."""
         return replace(SPEC, delay_frames=self.listener.delay)
 
-    def initial_encoding(self, batch: int) -> ListenerState:
+    def initial_encoding(self, batch: int) -> VivaEncoding:
         """State before the first sample."""
-        return self.listener.initial_state(batch)
+        return VivaEncoding(
+            self.listener.initial_state(batch),
+            self.log_mel.initial_state(batch),
+            self.coder.initial_state(batch),
+        )
 
     @torch.inference_mode()
-    def encode(self, pcm: Tensor, state: ListenerState) -> tuple[Tensor, ListenerState]:
+    def encode(self, pcm: Tensor, state: VivaEncoding) -> tuple[Tensor, VivaEncoding]:
         """Turn (B, n * block_length) samples into codes (B, K, n * block_frames)."""
-        frames, state = self.listener(pcm, state)
-        return frames.codes.transpose(1, 2), state
+        frames, listening = self.listener(pcm, state.listener)
+        mel, spectrum = self.log_mel(pcm, state.mel)
+        numbers, coding = self.coder(mel, state.coder)
+        sound, spare = spelled(numbers)
+        names, how = frames.codes[..., :DIGITS], frames.codes[..., DIGITS:]
+        codes = torch.cat([filled(names, spare, BOOK_SIZE), how, sound], dim=-1)
+        return codes.transpose(1, 2), VivaEncoding(listening, spectrum, coding)
 
     def initial_decoding(self, batch: int) -> VivaDecoding[V]:
         """State before the first frame."""
@@ -123,8 +101,12 @@ class VivaCodec(nn.Module, Generic[V]):
         """Turn codes (B, K, T) into (B, T * CODEC_HOP_LENGTH) samples."""
         if codes.shape[1] != SPEC.codebooks:
             raise ValueError(f"got {codes.shape[1]} codebooks, need {SPEC.codebooks}")
-        frames = self.listener.decode(codes.transpose(1, 2))
-        mel, decoding = self.decoder(frames, state.mel)
-        pcm, vocoding = self.vocoder.synthesize(mel, state.vocoder, pitch_per_mel_frame(frames.prosody))
+        names, how, books = torch.split(
+            codes.transpose(1, 2), [DIGITS, EAR_BOOKS - DIGITS, SOUND_BOOKS], dim=-1
+        )
+        prosody = self.listener.codebooks.prosody(how)
+        sound = sound_of(books, spare_of(names, BOOK_SIZE), free(names, BOOK_SIZE))
+        mel, decoding = self.decoder(prosody, sound, state.mel)
+        pcm, vocoding = self.vocoder.synthesize(mel, state.vocoder, pitch_per_mel_frame(prosody))
         assert pcm.shape[-1] == codes.shape[-1] * CODEC_HOP_LENGTH
         return pcm, VivaDecoding(decoding, vocoding)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from audiocodec.named import DIGITS, LEVELS, NamedCodebooks
+from audiocodec.named import DIGITS, LEVELS, NamedCodebooks, filled, free, spare_of
 from audiocodec.reader import Reading, TokenReader, read_frames
 
 WIDTH, ROWS, SIZE = 24, 70, 64
@@ -66,3 +66,17 @@ def test_unknown_codes_stand_for_something() -> None:
     reader, books = make_reader(), NamedCodebooks(SIZE, WIDTH)
     codes = torch.full((1, 2, DIGITS), SIZE - 1)
     assert books.decode(codes, reader).isfinite().all()
+
+
+def test_names_of_silence_give_way_to_another_code() -> None:
+    books = NamedCodebooks(SIZE, WIDTH)
+    blank = torch.tensor([0.02, 0.99999, 0.7, 0.99999])
+    rows, shares = torch.tensor([[3, 4]] * 4), torch.tensor([[0.8, 0.2]] * 4)
+    codes = books.spell(Reading(blank, rows, shares), ROWS)
+    largest = SIZE**DIGITS // LEVELS - 1
+    other = filled(codes, torch.tensor([5, 6, 7, largest]), SIZE)
+    assert free(other, SIZE).tolist() == [False, True, False, True]
+    assert torch.equal(other[[0, 2]], codes[[0, 2]])
+    assert spare_of(other, SIZE)[[1, 3]].tolist() == [6, largest]
+    assert int(other.max()) < SIZE
+    torch.testing.assert_close(books.read(other, ROWS).blank, books.read(codes, ROWS).blank)

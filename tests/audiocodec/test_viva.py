@@ -7,12 +7,15 @@ import torch
 from torch import Tensor
 
 from audiocodec.encoder import EncoderConfig
-from audiocodec.listener import SPEC, Listener
-from audiocodec.numbers import MEL_HOP_LENGTH, N_MELS
-from audiocodec.prosody import PROSODY_WIDTH
+from audiocodec.listener import Listener
+from audiocodec.mel_decoder import DecoderConfig, MelDecoder
+from audiocodec.named import DIGITS, free
+from audiocodec.numbers import MAX_BITRATE, MEL_HOP_LENGTH, N_MELS
+from audiocodec.prosody import PROSODY_WIDTH, pitch_per_mel_frame
 from audiocodec.reader import TokenReader
+from audiocodec.sound_codes import ALL, SOUND_WIDTH, SoundCoder, SoundCoderConfig, sound_of, spelled
 from audiocodec.token_sounds import LONGEST, SIDES
-from audiocodec.viva import DecoderConfig, MelDecoder, VivaCodec, pitch_per_mel_frame
+from audiocodec.viva import SPEC, VivaCodec
 
 CONFIG = EncoderConfig(
     width=24,
@@ -50,16 +53,29 @@ class MeanVocoder:
         return mel.mean(dim=2).repeat_interleave(MEL_HOP_LENGTH, dim=1), Count(state.frames + mel.shape[1])
 
 
-@pytest.fixture
-def codec() -> VivaCodec[Count]:
+CODER = SoundCoderConfig(coarse=16, fine=8, coarse_blocks=2, fine_blocks=1, kernel=3, ahead=4)
+DECODER = DecoderConfig(16, 12, 8, 2, 1, 1, 3)
+
+
+def make_listener() -> Listener:
     torch.manual_seed(0)
     phones = torch.randint(1, 40, (25, SIDES, LONGEST))
     reader = TokenReader(torch.randn(25, CONFIG.model_width), torch.arange(25), phones, CONFIG.sound_width)
     listener = Listener(CONFIG, reader).eval()
     for name, value in listener.codebooks.named_buffers():
         value.copy_(torch.ones_like(value) if name.endswith("scale") else torch.randn_like(value) * 0.5)
-    decoder = MelDecoder(DecoderConfig(12, 16, 8, 2, 2, 3)).eval()
-    return VivaCodec(listener, decoder, MeanVocoder())
+    return listener
+
+
+@pytest.fixture
+def codec() -> VivaCodec[Count]:
+    return VivaCodec(make_listener(), SoundCoder(CODER), MelDecoder(DECODER), MeanVocoder()).eval()
+
+
+def test_bitrate_keeps_to_its_limit() -> None:
+    assert SPEC.bitrate == 1_100
+    assert SPEC.bitrate <= MAX_BITRATE
+    assert SPEC.codebook_size <= 2**11
 
 
 def test_both_ways_in_any_blocks(codec: VivaCodec[Count]) -> None:
@@ -67,14 +83,50 @@ def test_both_ways_in_any_blocks(codec: VivaCodec[Count]) -> None:
     codes, _ = codec.encode(pcm, codec.initial_encoding(1))
     assert codes.shape == (1, SPEC.codebooks, 12)
     assert int(codes.max()) < SPEC.codebook_size
+    state, parts = codec.initial_encoding(1), []
+    for start, stop in ((0, 1), (1, 4), (4, 6)):
+        part, state = codec.encode(pcm[:, start * SPEC.block_length : stop * SPEC.block_length], state)
+        parts.append(part)
+    assert torch.equal(torch.cat(parts, dim=-1), codes)
     whole, _ = codec.decode(codes, codec.initial_decoding(1))
     assert whole.shape == pcm.shape
-    state, parts = codec.initial_decoding(1), []
+    decoding, sounds = codec.initial_decoding(1), []
     for start, stop in ((0, 2), (2, 8), (8, 12)):
-        part, state = codec.decode(codes[..., start:stop], state)
-        parts.append(part)
-    torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-4, rtol=1e-4)
-    assert state.vocoder == Count(96)
+        part, decoding = codec.decode(codes[..., start:stop], decoding)
+        sounds.append(part)
+    torch.testing.assert_close(torch.cat(sounds, dim=1), whole, atol=1e-4, rtol=1e-4)
+    assert decoding.vocoder == Count(96)
+
+
+def test_what_the_ear_heard_is_in_the_codes(codec: VivaCodec[Count]) -> None:
+    """Names give way only where nothing is said; how it was said never does."""
+    torch.nn.init.constant_(codec.listener.reader.blank_bias, 8.65)  # sure of some frames only
+    pcm = torch.randn(1, 30 * SPEC.block_length, generator=torch.Generator().manual_seed(1)) * 0.1
+    codes, _ = codec.encode(pcm, codec.initial_encoding(1))
+    with torch.inference_mode():
+        heard, _ = codec.listener(pcm, codec.listener.initial_state(1))
+    names, ear = codes[0, :DIGITS].T, heard.codes[0]
+    silent = free(ear[:, :DIGITS], SPEC.codebook_size)
+    assert 0 < int(silent.sum()) < len(silent)
+    assert torch.equal(free(names, SPEC.codebook_size), silent)
+    assert torch.equal(names[~silent], ear[~silent, :DIGITS])
+    assert torch.equal(codes[0, DIGITS : DIGITS + 2].T, ear[:, DIGITS:])
+
+
+def test_room_for_more_is_used_where_there_is_some() -> None:
+    numbers = torch.randn(1, 6, len(ALL.levels), generator=torch.Generator().manual_seed(1))
+    room = torch.tensor([[True, False] * 3])
+    sound = sound_of(*spelled(numbers), room)
+    torch.testing.assert_close(sound[0, ::2, :-1], ALL.values(numbers)[0, ::2])
+    torch.testing.assert_close(sound[0, 1::2, :SOUND_WIDTH], ALL.values(numbers)[0, 1::2, :SOUND_WIDTH])
+    assert not sound[0, 1::2, SOUND_WIDTH:].any()
+    assert sound[0, :, -1].tolist() == [1, 0] * 3
+
+
+def test_a_coder_for_another_ear_is_refused() -> None:
+    coder = SoundCoder(SoundCoderConfig(16, 8, 1, 1, 3, ahead=2))
+    with pytest.raises(ValueError, match="come 2 frames late and the ear's 4"):
+        VivaCodec(make_listener(), coder, MelDecoder(DECODER), MeanVocoder())
 
 
 def test_wrong_number_of_codebooks_is_refused(codec: VivaCodec[Count]) -> None:

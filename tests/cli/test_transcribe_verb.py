@@ -14,7 +14,7 @@ from assistant.cli.codec import KIND, read_codes
 from assistant.errors import AudioError
 from assistant.model import listening
 from assistant.model.transcribe import Utterance
-from audiocodec.listener import SPEC
+from audiocodec.viva import SPEC
 
 
 class Counting:

@@ -68,7 +68,7 @@ class Ears:
             if block.abs().max() > 0:
                 found.append(torch.sin(torch.arange(CONFIG.width) * block.mean() * blocks))
         embeddings = torch.stack(found) if found else torch.zeros(0, CONFIG.width)
-        codes = torch.zeros((blocks - state.blocks) * ENCODER_BLOCK_FRAMES, 8, dtype=torch.long)
+        codes = torch.zeros((blocks - state.blocks) * ENCODER_BLOCK_FRAMES, 5, dtype=torch.long)
         heard = HeardBlock(embeddings, 0.5, 1.0, blocks * ENCODER_BLOCK_FRAMES, codes)
         return heard, EarState(pcm, blocks)
 

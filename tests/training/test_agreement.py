@@ -9,7 +9,7 @@ from assistant.training.bursts import AGREE, FLOOR, PHRASES, burst_lines, words
 from assistant.training.train_agreement import AgreementRecipe, Bursts
 from tests.model.hearing.test_hearing import make_hearing
 
-AGREES, WANTS = (torch.randint(2_048, (6, 8), generator=torch.Generator().manual_seed(n)) for n in (1, 2))
+AGREES, WANTS = (torch.randint(2_048, (6, 5), generator=torch.Generator().manual_seed(n)) for n in (1, 2))
 
 
 def test_no_phrase_is_of_both_kinds() -> None:
@@ -49,7 +49,7 @@ def test_what_lies_behind_a_burst_in_a_batch_is_nothing_to_it() -> None:
 
 def test_sets_of_different_length_become_one() -> None:
     joined = Bursts.joined([Bursts.of([(AGREES, True)]), Bursts.of([(WANTS[:3], False)])])
-    assert joined.codes.shape == (2, 6, 8)
+    assert joined.codes.shape == (2, 6, 5)
     assert torch.equal(joined.codes[1, :3], WANTS[:3])
     assert joined.agrees.tolist() == [1, 0]
 

@@ -301,9 +301,7 @@ def test_runs_of_kept_frames_are_those_of_the_live_path(hearing: Hearing) -> Non
     pcm = torch.randn(6 * 3_840, generator=torch.Generator().manual_seed(3)) * 0.2
     frames = hearing.listener.name(hearing.listener.hear_all(pcm[None]))
     record = HeardUtterance(0, 12, 0, 12, True, "", "ask", "", 0, "", {})
-    features = FeatureSet(
-        frames.semantic[0], frames.prosody[0], frames.timbre[0], (record,), frames.codes[0].int()
-    )
+    features = FeatureSet(frames.semantic[0], frames.prosody[0], (record,), frames.codes[0].int())
     runs = runs_of(hearing, features, record)
     block, state = hearing.step(hearing.initial_state(), pcm)
     last, _ = hearing.flush(state)

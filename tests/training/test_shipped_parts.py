@@ -2,31 +2,28 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from assistant.errors import UsageError
+from assistant.model.codec_files import CODEC_FILE, read_codec
 from assistant.model.hearing import Hearing
 from assistant.model.hearing_files import (
     ADAPTER_FILE,
     CODEBOOKS_FILE,
-    DECODER_FILE,
     ENCODER_FILE,
     load_adapter,
-    load_decoder,
     save_encoder,
 )
 from assistant.model.manner import MannerConfig
 from assistant.model.turn_head import TurnHead
 from assistant.paths import WEIGHTS
-from assistant.training import hearing_recipes, runs, shipped_parts
+from assistant.training import codec_recipes, hearing_recipes, runs, shipped_parts
 from assistant.training.hearing_recipes import Language, read_language
 from assistant.training.local_manifests import HEARING
-from assistant.training.train_codec import CodecRecipe
+from assistant.training.train_codec import CodecNets
 from assistant.training.train_turns import Streams, TurnRecipe
-from audiocodec.viva import DecoderConfig, MelDecoder
 
 pytestmark = pytest.mark.weights
 
@@ -41,7 +38,7 @@ def language() -> Language:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: Language) -> Path:
     """Hearing as it is shipped, and runs that are not the project's."""
     monkeypatch.setattr(shipped_parts, "read_language", lambda: language)
-    for module in (shipped_parts, hearing_recipes):
+    for module in (shipped_parts, hearing_recipes, codec_recipes):
         monkeypatch.setattr(module, "RUNS", tmp_path / "runs")
     for name in HEARING.files:
         (tmp_path / name).write_bytes((WEIGHTS / name).read_bytes())
@@ -67,18 +64,18 @@ def test_nothing_but_the_turn_head_is_written(folder: Path) -> None:
     assert (folder / f"{HEARING.name}.toml").exists()
 
 
-def test_nothing_but_the_codec_is_written(folder: Path, language: Language) -> None:
-    listener = shipped_parts.shipped_hearing(language).listener
-    noise = np.random.default_rng(1).integers(-9_000, 9_000, 3 * 24_000).astype(np.int16)
-    recipe = CodecRecipe(MelDecoder(DecoderConfig()), listener, [[noise]], steps=1)
-    runs.train(folder / "runs" / hearing_recipes.CODEC_RUN, recipe, runs.Plan(1))
-    hearing_recipes.codes_path().parent.mkdir(parents=True)
-    books = {name: value.clone() for name, value in listener.codebooks.state_dict().items()}
-    books["timbre.codebooks"] += 1
-    save_file(books, hearing_recipes.codes_path())
+def test_nothing_but_the_codec_is_written(folder: Path) -> None:
+    parts = read_codec(WEIGHTS / CODEC_FILE)
+    torch.nn.init.constant_(parts.coder.leave.bias, 2.0)
+    nets = CodecNets(parts.coder, parts.decoder)
+    runs.train(folder / "runs" / codec_recipes.CODEC_RUN, Made(average=nets), runs.Plan(1))
     shipped_parts.write_codec(folder)
-    assert changed(folder, CODEBOOKS_FILE) == {"codebooks.timbre.codebooks"}
-    assert changed(folder, DECODER_FILE)
+    assert changed(folder, CODEC_FILE) == {"coder.leave.bias"}  # the vocoder as it was: none was trained
+    torch.nn.init.constant_(parts.vocoder.leave.bias, 2.0)
+    runs.train(folder / "runs" / codec_recipes.VOCODER_RUN, Made(average=parts.vocoder), runs.Plan(1))
+    shipped_parts.write_codec(folder)
+    assert changed(folder, CODEC_FILE) == {"coder.leave.bias", "vocoder.leave.bias"}
+    assert not changed(folder, CODEBOOKS_FILE)
 
 
 def test_nothing_but_the_codebooks_is_written(folder: Path, language: Language) -> None:
@@ -87,7 +84,7 @@ def test_nothing_but_the_codebooks_is_written(folder: Path, language: Language) 
     save_file(books | {"semantic.along": books["semantic.along"] + 0.5}, hearing_recipes.codes_path())
     shipped_parts.write_codebooks(folder)
     assert changed(folder, CODEBOOKS_FILE) == {"codebooks.semantic.along"}
-    assert not changed(folder, DECODER_FILE)
+    assert not changed(folder, CODEC_FILE)
 
 
 def test_an_unknown_part_is_an_error_before_anything_is_written() -> None:
@@ -128,7 +125,7 @@ def test_a_new_ear_keeps_the_judges_that_are_trained_after_it(
     made = Hearing(shipped.listener, language.embedding, MannerConfig())
     monkeypatch.setattr(shipped_parts, "trained_hearing", lambda _: made)
     monkeypatch.setattr(shipped_parts, "trained_adapter", lambda _: load_adapter(WEIGHTS / ADAPTER_FILE))
-    monkeypatch.setattr(shipped_parts, "trained_decoder", lambda: load_decoder(WEIGHTS / DECODER_FILE))
+    monkeypatch.setattr(shipped_parts, "trained_codec", lambda: read_codec(WEIGHTS / CODEC_FILE))
     shipped_parts.write_all(folder)
     names = changed(folder, CODEBOOKS_FILE)
     assert any(name.startswith("manner.") for name in names)
@@ -148,7 +145,7 @@ def test_nothing_but_the_ear_is_written(folder: Path, language: Language) -> Non
     shipped_parts.write_ear(folder)
     assert changed(folder, ENCODER_FILE) == {"reader.blank_bias"}
     assert changed(folder, CODEBOOKS_FILE) == {"codebooks.semantic.along", "manner.finished.bias"}
-    assert not changed(folder, DECODER_FILE)
+    assert not changed(folder, CODEC_FILE)
 
 
 def test_a_blend_lies_between_the_shipped_encoder_and_the_last_runs(folder: Path, language: Language) -> None:

@@ -133,7 +133,7 @@ def test_nothing_heard_is_nothing() -> None:
     hearing = make_hearing()
     block, state = hearing.flush(hearing.initial_state())
     assert block.embeddings.shape == (0, WIDTH)
-    assert block.codes.shape == (0, 8)
+    assert block.codes.shape == (0, 5)
     assert block.finished == 0
     assert hearing.impression(state).kinds == {}
 
@@ -141,7 +141,7 @@ def test_nothing_heard_is_nothing() -> None:
 def test_codes_and_impression() -> None:
     hearing = make_hearing()
     block, state = hearing.step(hearing.initial_state(), speechlike())
-    assert block.codes.shape == (8, 8)  # of the 12 frames heard, four wait for what comes
+    assert block.codes.shape == (8, 5)  # of the 12 frames heard, four wait for what comes
     assert 0 <= block.finished <= 1
     assert 0 <= block.speech <= 1
     kinds = hearing.impression(state).kinds
