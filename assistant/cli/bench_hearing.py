@@ -106,7 +106,7 @@ def measured(
     if "codec" in chosen:
         from assistant.bench.codec import codec_rows
 
-        yield from codec_rows(weights, min(count, 40))
+        yield from codec_rows(weights, count)
     if "cost" in chosen:
         yield bench.cost(transcriber)
     if "choosing" in chosen:
