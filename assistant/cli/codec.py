@@ -97,7 +97,11 @@ def read_codes(path: Path, spec: "CodecSpec") -> "Tensor":
         table = torch.tensor(kept["codes"], dtype=torch.long)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AudioError(f"{path} holds no codes: write them with `vivavoce codec encode`") from error
-    fits = table.dim() == 2 and table.shape[1] == spec.codebooks and kept.get("kind") == KIND
+    if kept.get("kind") != KIND:
+        raise AudioError(
+            f"{path} holds {kept.get('kind', 'codes of no kind')}, must be {KIND}: encode it again"
+        )
+    fits = table.dim() == 2 and table.shape[1] == spec.codebooks
     if not fits or not len(table) or int(table.min()) < 0 or int(table.max()) >= spec.codebook_size:
         raise AudioError(f"{path} must hold rows of {spec.codebooks} codes below {spec.codebook_size}")
     return table.T[None]

@@ -69,5 +69,8 @@ def test_codes_are_checked(tmp_path: Path) -> None:
         path.write_text(json.dumps({"kind": KIND, "codes": codes}))
         with pytest.raises(AudioError, match="codes"):
             read_codes(path, SPEC)
+    path.write_text(json.dumps({"kind": "viva-codes/1", "codes": [[1] * 8]}))
+    with pytest.raises(AudioError, match="holds viva-codes/1, must be .*: encode it again"):
+        read_codes(path, SPEC)
     with pytest.raises(AudioError, match="holds no codes"):
         read_codes(tmp_path / "none.json", SPEC)
