@@ -163,8 +163,8 @@ def manner(steps: Steps = 800, shipped: Shipped = False, threads: Threads = 0) -
 
 
 def codec(
-    steps: Steps = 4_800,
-    critic_from: Annotated[int, typer.Option(help="Step at which a critic of spectra joins.")] = 3_500,
+    steps: Steps = 5_500,
+    critic_from: Annotated[int, typer.Option(help="Step at which a critic of spectra joins.")] = 3_300,
     rate: Annotated[float, typer.Option(help="Learning rate at its highest.")] = 1.5e-3,
     shipped: Shipped = False,
     threads: Threads = 0,
