@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from assistant.training.augment import Audio, Wear, Worn
+from assistant.training.mel_wear import bent_sounds, hide, other_throat, uneven_pace
 from assistant.training.speech_data import CorpusAudio, Utterance, never_learned, read_corpus, trimmed
 from assistant.training.texts import spoken_form
-from audiocodec.front_end import REFERENCE_FLOOR, FrontEnd, mel_centres, normalise
-from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH, LISTEN_SAMPLE_RATE
+from audiocodec.front_end import REFERENCE_FLOOR, FrontEnd, normalise
+from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
 
 MAX_UTTERANCE_S = 9.0
 GENTLE, FULL_STEPS = 0.3, 3_000
@@ -23,19 +24,6 @@ THROATS = (0.84, 1.19)  # factors on the resonances
 def strength(step: int) -> float:
     """How much rooms, noise and devices do to the sound: little at first, then ever more."""
     return GENTLE + (1 - GENTLE) * min(1.0, step / FULL_STEPS)
-
-
-def other_throat(power: Tensor, factor: float) -> Tensor:
-    """Log mel (bands, frames) as from a throat that puts every resonance at so many times its frequency.
-
-    Source: Jaitly and Hinton 2013, Vocal Tract Length Perturbation improves speech recognition.
-    """
-    centres = mel_centres(len(power), LISTEN_SAMPLE_RATE)
-    low = torch.searchsorted(centres, centres / factor).clamp(1, len(centres) - 1) - 1
-    part = (
-        ((centres / factor - centres[low]) / (centres[low + 1] - centres[low])).clamp(0, 1)[:, None].float()
-    )
-    return power[low] * (1 - part) + power[low + 1] * part
 
 
 def padded(sounds: list[Audio], blocks: int) -> Tensor:
@@ -176,8 +164,8 @@ class SpeechBatches:
         return power
 
     def colour(self, power: Tensor, rng: np.random.Generator) -> Tensor:
-        """Change some throats, bend each microphone's response, cut some to the telephone band, hide a few
-        stretches of time and pitch.
+        """Change some throats, bend each microphone's response, cut some to the telephone band, make the pace
+        uneven, bend sounds, hide stretches of time and pitch.
         """
         batch, bands, frames = power.shape
         axis = torch.linspace(0, torch.pi, bands)
@@ -193,11 +181,11 @@ class SpeechBatches:
             if rng.random() < 0.1 * self.wear.strength:
                 row[int(rng.integers(62, 68)) :] -= 5
                 row[: int(rng.integers(2, 9))] -= 3
-            # Little is hidden: most of the voices are bent so far that they are hard enough to learn.
-            if rng.random() < 0.3 * self.wear.strength:
-                start, width = int(rng.integers(frames)), int(rng.integers(1, 8))
-                row[:, start : start + width] = row.min()
-            if rng.random() < 0.15 * self.wear.strength:
-                start, width = int(rng.integers(bands)), int(rng.integers(1, 8))
-                row[start : start + width] = row.min()
+            # Made voices say a sound much alike each time, people do not: hence uneven pace, bent sounds and
+            # hidden ones.
+            if rng.random() < 0.5 * self.wear.strength:
+                row.copy_(uneven_pace(row, rng))
+            if rng.random() < 0.4 * self.wear.strength:
+                row += bent_sounds(bands, frames, rng)
+            hide(row, rng, 0.4 * self.wear.strength)
         return power

@@ -21,12 +21,12 @@ from assistant.weights import store
 SHARES = {  # how often each corpus is drawn; the old engines together at most a tenth
     "kokoro": 0.5,
     "hibari": 0.2,
-    "old": 0.02,
+    "old": 0.06,
     "kokoro-wide": 0.5,
     "kokoro-quick": 0.5,
     "kokoro-quick-wide": 0.5,
     "hibari-wide": 0.5,
-    "old-wide": 0.05,
+    "old-wide": 0.14,
 }
 RENDERER_RUN = "renderer"
 

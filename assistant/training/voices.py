@@ -256,46 +256,44 @@ class Hibari:
         return np.asarray(curve + rng.normal(0, 0.5) * (axis / np.pi - 0.3), np.float32)[:, None]
 
 
+Call = tuple[str, float, list[str]]  # voice, rate, command line
+
+
 class OldEngines:
-    """espeak-ng and flite: formant and diphone speech, a small part of the data, for robustness."""
+    """espeak-ng, flite and festival: formant, diphone and statistical speech, a small part of the data, for
+    robustness.
+    """
 
     ESPEAK = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan")
     FLITE = ("slt", "rms", "awb", "kal16")
+    FESTIVAL = ("ked_diphone", "cmu_us_slt_arctic_hts")
 
     def speak(self, text: str, rng: np.random.Generator) -> Spoken | None:
         """Say a sentence by an engine and a variant drawn at random."""
-        if rng.random() < 0.5:
-            variant = f"+{'mf'[int(rng.integers(2))]}{int(rng.integers(1, 5))}"
-            voice = f"{rng.choice(self.ESPEAK)}{variant}"
-            rate = float(rng.uniform(0.75, 1.35))
-            command = [
-                "espeak-ng",
-                "-v",
-                voice,
-                "-s",
-                str(round(165 * rate)),
-                "-p",
-                str(int(rng.integers(20, 80))),
-            ]
-            command += ["--stdout", text]
-        else:
-            voice, rate = str(rng.choice(self.FLITE)), float(rng.uniform(0.8, 1.3))
-            command = [
-                "flite",
-                "-voice",
-                voice,
-                "--setf",
-                f"duration_stretch={1 / rate:.3f}",
-                "-t",
-                text,
-                "-o",
-                "/dev/stdout",
-            ]
-        made = subprocess.run(command, capture_output=True, check=False)
+        engine = (self._espeak, self._flite, self._festival)[int(rng.choice(3, p=(0.4, 0.4, 0.2)))]
+        voice, rate, command = engine(text, rng)
+        made = subprocess.run(command, input=text.encode(), capture_output=True, check=False)
         if made.returncode or len(made.stdout) < 100:
             return None
         audio, sample_rate = soundfile.read(io.BytesIO(repaired_wav(made.stdout)), dtype="float32")
         return Spoken(soxr.resample(audio, sample_rate, SAMPLE_RATE), voice, (), rate, 0.0)
+
+    def _espeak(self, text: str, rng: np.random.Generator) -> Call:
+        voice = f"{rng.choice(self.ESPEAK)}+{'mf'[int(rng.integers(2))]}{int(rng.integers(1, 5))}"
+        rate, pitch = float(rng.uniform(0.75, 1.35)), int(rng.integers(20, 80))
+        how = ["-v", voice, "-s", str(round(165 * rate)), "-p", str(pitch)]
+        return voice, rate, ["espeak-ng", *how, "--stdout", text]
+
+    def _flite(self, text: str, rng: np.random.Generator) -> Call:
+        voice, rate = str(rng.choice(self.FLITE)), float(rng.uniform(0.8, 1.3))
+        how = ["-voice", voice, "--setf", f"duration_stretch={1 / rate:.3f}"]
+        return voice, rate, ["flite", *how, "-t", text, "-o", "/dev/stdout"]
+
+    def _festival(self, _text: str, rng: np.random.Generator) -> Call:
+        voice = str(rng.choice(self.FESTIVAL))
+        rate = 1.0 if voice.endswith("hts") else float(rng.uniform(0.8, 1.3))  # the other cannot be stretched
+        how = [f"(voice_{voice})", f"(Parameter.set 'Duration_Stretch {1 / rate:.3f})"]
+        return voice, rate, ["text2wave", "-eval", how[0], "-eval", how[1], "-o", "-"]
 
 
 def repaired_wav(data: bytes) -> bytes:

@@ -21,7 +21,7 @@ from assistant.training.features import (
     taught_manner,
 )
 from assistant.training.heard_runs import embeddings_of, runs_of
-from assistant.training.speech_batches import Sound, SpeechBatches, other_throat, place
+from assistant.training.speech_batches import Sound, SpeechBatches, place
 from assistant.training.speech_data import CorpusAudio, make_corpus, plain, read_corpus, trimmed
 from assistant.training.texts import Line, lines
 from assistant.training.train_encoder import EncoderRecipe, Pace, ctc, rows_to_keep
@@ -30,7 +30,6 @@ from assistant.training.voices import Spoken, repaired_wav, whispered, word_ends
 from assistant.training.whisper_start import start_from
 from assistant.training.word_errors import edits, greedy
 from audiocodec.encoder import Encoder, EncoderConfig
-from audiocodec.front_end import mel_centres
 
 WIDTH = 12
 CONFIG = EncoderConfig(
@@ -337,19 +336,6 @@ def test_makers_helpers() -> None:
     mended = repaired_wav(header + bytes(100))
     assert int.from_bytes(mended[4:8], "little") == len(mended) - 8
     assert int.from_bytes(mended[len(header) - 4 : len(header)], "little") == 100
-
-
-@pytest.mark.parametrize("factor", [0.85, 1.0, 1.18])
-def test_another_throat_moves_resonances(factor: float) -> None:
-    centres = mel_centres(80, 16_000).float()
-    resonance_hz = 2_000.0
-    power = -((centres - resonance_hz) / 400).square()[:, None].expand(80, 3)
-    moved = other_throat(power, factor)
-    assert moved.shape == power.shape
-    peak = centres[moved[:, 0].argmax()]
-    assert float(peak) == pytest.approx(resonance_hz * factor, rel=0.03)
-    if factor == 1:
-        torch.testing.assert_close(moved, power, atol=1e-4, rtol=1e-4)
 
 
 def test_another_voice_is_higher_and_louder_where_it_is_voiced() -> None:
