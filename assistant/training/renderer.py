@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from assistant.training.accents import said_differently
 from assistant.training.voices import DURATIONS, STYLE_WIDTH, Audio, Kokoro, Phonemes, feed, open_graph
 from audiocodec.conv import ConvStack
 from audiocodec.numbers import MEL_HOP_LENGTH
@@ -79,7 +80,9 @@ class Trunk:
 
 
 class QuickKokoro(Kokoro):
-    """Kokoro's voices, rendered by the small net."""
+    """Kokoro's voices, rendered by the small net; unless they are pure, with habits of speech, and half of
+    them with the sound of one and the melody of another.
+    """
 
     def __init__(
         self,
@@ -94,6 +97,17 @@ class QuickKokoro(Kokoro):
 
     def _open(self, model: Path) -> Any:
         return Trunk(model)
+
+    def _said(self, phonemes: str, rng: np.random.Generator) -> str:
+        return phonemes if self.pure else said_differently(phonemes, self.vocabulary, rng)
+
+    def _draw(self, rng: np.random.Generator) -> tuple[str, Audio]:
+        name, style = super()._draw(rng)
+        if self.pure or rng.random() < 0.5:
+            return name, style
+        other, melody = super()._draw(rng)
+        parted = np.concatenate([style[:, :TIMBRE_WIDTH], melody[:, TIMBRE_WIDTH:]], axis=1)
+        return f"{name} as {other}", parted
 
     @torch.inference_mode()
     def sound(self, tokens: list[int], style: Audio, rate: float) -> tuple[Audio, Audio]:

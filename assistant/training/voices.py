@@ -163,7 +163,7 @@ class Kokoro:
     def speak(self, text: str, rng: np.random.Generator) -> Spoken | None:
         """Say a sentence by a voice drawn at random."""
         voice, style = self._draw(rng)
-        phonemes = self.phonemes(text, voice.startswith("b"), self.vocabulary)
+        phonemes = self._said(self.phonemes(text, voice.startswith("b"), self.vocabulary), rng)
         if not 2 <= len(phonemes) < STYLE_ROWS - 2:
             return None
         tokens = [self.vocabulary[phoneme] for phoneme in phonemes]
@@ -175,6 +175,9 @@ class Kokoro:
         """Sound (samples,) of phonemes, and their durations with those of the pads at both ends."""
         audio, durations = self.session.run(None, feed(tokens, style, rate))
         return np.asarray(audio, np.float32).ravel(), np.asarray(durations).ravel()
+
+    def _said(self, phonemes: str, _rng: np.random.Generator) -> str:
+        return phonemes
 
     def _open(self, model: Path) -> Any:
         return open_graph(model, add=DURATIONS)
