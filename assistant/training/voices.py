@@ -19,6 +19,7 @@ import soxr
 from numpy.typing import NDArray
 
 from assistant.errors import DependencyError, WeightsError
+from assistant.training.accents import said_differently
 
 Audio = NDArray[np.float32]
 SAMPLE_RATE = 24_000
@@ -195,8 +196,8 @@ class Kokoro:
 
 
 class Hibari:
-    """hibari's one voice, its pitch, formants, tilt and breath bent so that it is another
-    speaker each time.
+    """hibari's one voice, its pitch, formants, tilt and breath bent and given habits of speech, so that it is
+    another speaker each time.
     """
 
     BINS = 601
@@ -215,6 +216,7 @@ class Hibari:
         phonemes = self.phonemes(text, rng.random() < 0.35, self.vocabulary)
         if len(phonemes) < 2:
             return None
+        phonemes = said_differently(phonemes, self.vocabulary, rng)
         rate = float(np.clip(rng.normal(1.0, 0.2), 0.6, 1.6))
         ids = np.asarray([[0, *(self.vocabulary[phoneme] for phoneme in phonemes), 0]], np.int64)
         outputs = self.session.run(None, {"ids": ids, "speed": np.asarray([rate], np.float32)})
