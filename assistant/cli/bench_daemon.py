@@ -13,6 +13,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from assistant.client.local_daemon import RunningDaemon
+
 Url = Annotated[
     str | None, typer.Option(help="A daemon that runs (ws://HOST:PORT/v1/realtime); else one is started.")
 ]
@@ -31,13 +33,13 @@ def add(group: typer.Typer) -> None:
 
 
 @asynccontextmanager
-async def daemon(url: str | None, *options: str) -> "AsyncIterator[str]":
+async def daemon(url: str | None, *options: str) -> "AsyncIterator[RunningDaemon]":
     """The daemon to measure."""
-    if url is not None:
-        yield url
-        return
-    from assistant.client.local_daemon import local_daemon
+    from assistant.client.local_daemon import RunningDaemon, local_daemon
 
+    if url is not None:
+        yield RunningDaemon(url)
+        return
     async with local_daemon(options) as own:
         yield own
 
@@ -85,8 +87,8 @@ def latency(
     clips = spoken(files, count, choices)
 
     async def run() -> Any:
-        async with daemon(url) as address:
-            return (await measure(address, clips, lambda n: tell(f"{n}/{len(clips)}")))[0]
+        async with daemon(url) as running:
+            return (await measure(running.url, clips, lambda n: tell(f"{n}/{len(clips)}")))[0]
 
     report = asyncio.run(run())
     if chain:
@@ -114,8 +116,8 @@ def turns(url: Url = None, count: Count = 60, choices: Choices = False, as_json:
     chosen = [one for one in asked if len(one.word_ends) >= 4][:count]
 
     async def run() -> Any:
-        async with daemon(url) as address:
-            return await measure(address, chosen, lambda n: tell(f"{n}/{len(chosen)}"))
+        async with daemon(url) as running:
+            return await measure(running.url, chosen, lambda n: tell(f"{n}/{len(chosen)}"))
 
     report = asyncio.run(run())
     if as_json:
@@ -129,7 +131,9 @@ def sessions(
     url: Url = None,
     number: Annotated[int, typer.Option("--sessions", min=2, help="Clients at once.")] = 6,
     minutes: Annotated[float, typer.Option(help="How long.")] = 20.0,
-    pid: Annotated[int | None, typer.Option(help="The daemon's process, to watch its memory.")] = None,
+    pid: Annotated[
+        int | None, typer.Option(help="With --url: the daemon's process, to watch its memory.")
+    ] = None,
     files: Files = None,
     as_json: Json = False,
 ) -> None:
@@ -142,8 +146,9 @@ def sessions(
     clips = spoken(files, 20)
 
     async def run() -> Any:
-        async with daemon(url, "--max-sessions", str(2 * number)) as address:
-            return await Soak(address, clips, number, minutes * 60, pid).run(tell)
+        async with daemon(url, "--max-sessions", str(2 * number)) as running:
+            watched = pid or running.pid
+            return await Soak(running.url, clips, number, minutes * 60, watched).run(tell)
 
     report = asyncio.run(run())
     if as_json:

@@ -103,7 +103,7 @@ async def converse(places: Places, manner: "Manner") -> None:
         url = places.url
         if url is None:
             print("vivavoce: starting the assistant …", file=sys.stderr)
-            url = await stack.enter_async_context(local_daemon())
+            url = (await stack.enter_async_context(local_daemon())).url
         where = address(url, read_token(places.token_file), str(places.ca_file) if places.ca_file else None)
         conversation = Talk(
             lambda status: Link(where, status), sound, make_screen(manner.push_to_talk), manner

@@ -8,6 +8,7 @@ import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import IO
 
 import httpx
@@ -19,6 +20,14 @@ STOP_S = 5.0
 ASK_EVERY_S = 0.15
 
 
+@dataclass(frozen=True, slots=True)
+class RunningDaemon:
+    """A daemon that can be talked to."""
+
+    url: str  # of its websocket
+    pid: int | None = None  # unknown where somebody else started it
+
+
 def free_port() -> int:
     """A port of the loopback address that nobody uses at the moment."""
     with socket.socket() as probe:
@@ -28,8 +37,8 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def local_daemon(options: Sequence[str] = ()) -> AsyncIterator[str]:
-    """Run ``vivavoce serve`` on a free loopback port; gives its websocket address once it is warm.
+async def local_daemon(options: Sequence[str] = ()) -> AsyncIterator[RunningDaemon]:
+    """Run ``vivavoce serve`` on a free loopback port; gives it once it is warm.
 
     Raises:
         EngineError: it ended or did not become ready; the text has its last line.
@@ -53,7 +62,7 @@ async def local_daemon(options: Sequence[str] = ()) -> AsyncIterator[str]:
         )
         try:
             await _ready(process, f"http://127.0.0.1:{port}/readyz", log)
-            yield f"ws://127.0.0.1:{port}/v1/realtime"
+            yield RunningDaemon(f"ws://127.0.0.1:{port}/v1/realtime", process.pid)
         finally:
             await _end(process)
 
