@@ -15,10 +15,10 @@ STRESSES = "ˈˌː"
 VOWELS = "aeiouæɑɒɔəɚɛɜɪʊʌᵊᵻAIOQWY"
 HABITS: tuple[tuple[str, tuple[str, ...]], ...] = (  # what is said, and what may be said for it
     (r"\bænd\b", ("ənd", "ən")),
-    (r"(?<=[^ ])ɪŋ\b", ("ɪn",)),
+    (r"(?<=.)ɪŋ\b", ("ɪn",)),
     (r"T", ("t", "d")),
-    (r"(?<=[^ ])t\b", ("ʔ", "")),
-    (rf"(?<=[^ {VOWELS}ɹ])[td]\b", ("",)),
+    (r"(?<=.)t\b", ("ʔ", "")),
+    (rf"(?<=[^{VOWELS}ɹ])[td]\b", ("",)),
     (r"θ", ("f", "t", "s")),
     (r"ð", ("d", "v", "z")),
     (r"^h(?=[^ˈˌ])", ("",)),

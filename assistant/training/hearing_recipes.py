@@ -44,7 +44,13 @@ from assistant.training.speech_data import (
     never_learned,
     read_corpus,
 )
-from assistant.training.speech_makers import BEGUN_CORPORA, SHARES, corpora, speech_folder
+from assistant.training.speech_makers import (
+    BEGUN_CORPORA,
+    SHARES,
+    corpora,
+    drawn_shares,
+    speech_folder,
+)
 from assistant.training.texts import always_capital, lines, spoken_form
 from assistant.training.token_sounds import token_sounds
 from assistant.training.train_encoder import EncoderRecipe, Pace
@@ -97,11 +103,8 @@ def read_language() -> Language:
 def speech_batches(language: Language, seed: int = 1) -> SpeechBatches:
     """Batches over all corpora that have been made."""
     found = corpora()
-    hours = {maker: sum(r.length for r in read_corpus(path)) for maker, path in found.items()}
-    total = sum(hours.values())
-    # A small corpus is not drawn more than eight times as often as its size says.
-    shares = [min(SHARES[maker], 8 * hours[maker] / total) for maker in found]
-    sound = Sound(tuple(found.values()), tuple(shares), rooms())
+    shares = drawn_shares({maker: sum(r.length for r in read_corpus(path)) for maker, path in found.items()})
+    sound = Sound(tuple(found.values()), tuple(shares[maker] for maker in found), rooms())
     return SpeechBatches(sound, row_reader(language), language.names, seed)
 
 

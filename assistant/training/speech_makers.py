@@ -1,6 +1,6 @@
 """Which corpora of training speech there are, who makes them and what is said in them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from assistant.training.voices import CHOICES, HELD_OUT, Hibari, Kokoro, Maker, 
 from assistant.training.wide_texts import WideTexts, package_sentences, read_words
 from assistant.weights import store
 
-SHARES = {  # how often each corpus is drawn; the old engines together at most a tenth
+SHARES = {  # how often each corpus is drawn
     "kokoro": 0.5,
     "hibari": 0.2,
     "old": 0.06,
@@ -28,6 +28,8 @@ SHARES = {  # how often each corpus is drawn; the old engines together at most a
     "hibari-wide": 0.5,
     "old-wide": 0.14,
 }
+OLD, OLD_SHARE = ("old", "old-wide"), 0.1  # the old engines together are at most a tenth
+MOST_OFTEN = 8.0  # times what its size says: a small corpus is not drawn more often
 RENDERER_RUN = "renderer"
 
 
@@ -108,6 +110,17 @@ def _texts(use: Use) -> Draw:
     if use is Use.CHOICES:
         return plain([line for line in lines(test=False) if for_choices(line.source)])
     return plain(lines(test=use is Use.TESTS))
+
+
+def drawn_shares(sizes: Mapping[str, float]) -> dict[str, float]:
+    """How often corpora of these sizes are drawn, by name; only their ratios matter."""
+    total = sum(sizes.values())
+    shares = {maker: min(SHARES[maker], MOST_OFTEN * size / total) for maker, size in sizes.items()}
+    others = sum(share for maker, share in shares.items() if maker not in OLD)
+    old = sum(shares.values()) - others
+    if others and old > (most := others * OLD_SHARE / (1 - OLD_SHARE)):
+        shares |= {maker: shares[maker] * most / old for maker in OLD if maker in shares}
+    return shares
 
 
 def corpora() -> dict[str, Path]:

@@ -6,7 +6,7 @@ import pytest
 
 from assistant.errors import WeightsError
 from assistant.training.speech_data import never_learned
-from assistant.training.speech_makers import Use, make_speech
+from assistant.training.speech_makers import Use, drawn_shares, make_speech
 from assistant.training.texts import (
     always_capital,
     dialogues,
@@ -79,3 +79,25 @@ def test_a_corpus_for_choices_has_their_voices() -> None:
         next(make_speech("piper", 1.0))
     with pytest.raises(WeightsError, match="makes no speech"):
         next(make_speech("parrot", 1.0))
+
+
+@pytest.mark.parametrize(
+    "hours",
+    [
+        {"kokoro": 1.2, "hibari": 5.0, "kokoro-quick": 12.0, "old": 0.8, "old-wide": 1.2},
+        {"hibari": 5.0, "old": 5.0},
+        {"hibari": 5.0, "old": 0.01},
+        {"kokoro": 0.1, "hibari": 5.0},
+    ],
+)
+def test_old_engines_are_at_most_a_tenth_of_what_is_drawn(hours: dict[str, float]) -> None:
+    shares = drawn_shares(hours)
+    assert shares.keys() == hours.keys()
+    total = sum(shares.values())
+    assert sum(share for maker, share in shares.items() if maker.startswith("old")) <= 0.1 * total + 1e-9
+    for maker, share in shares.items():
+        assert share <= 8 * hours[maker] / sum(hours.values()) + 1e-9
+
+
+def test_old_engines_alone_are_drawn_as_they_are() -> None:
+    assert drawn_shares({"old": 1.0})["old"] > 0
