@@ -22,8 +22,8 @@ def other_throat(power: Tensor, factor: float) -> Tensor:
 
 
 def uneven_pace(power: Tensor, rng: np.random.Generator) -> Tensor:
-    """Log mel (bands, frames) whose pace swings by up to a third, twice in three seconds to twice in one; no
-    frame moves by more than a tenth of a second, and the length stays.
+    """Log mel (bands, two frames or more) whose pace swings by up to a third, twice in three seconds to twice
+    in one; no frame moves by more than a tenth of a second, and the length stays.
     """
     frames = power.shape[1]
     swings, depth = rng.uniform(0.7, 2.0) / MEL_FRAME_RATE, rng.uniform(0.1, 0.35)  # a frame

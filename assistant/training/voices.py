@@ -274,10 +274,20 @@ class OldEngines:
     FESTIVAL = ("ked_diphone", "cmu_us_slt_arctic_hts")
 
     def speak(self, text: str, rng: np.random.Generator) -> Spoken | None:
-        """Say a sentence by an engine and a variant drawn at random."""
+        """Say a sentence by an engine and a variant drawn at random.
+
+        Raises:
+            DependencyError: one of the engines is not installed.
+        """
         engine = (self._espeak, self._flite, self._festival)[int(rng.choice(3, p=(0.4, 0.4, 0.2)))]
         voice, rate, command = engine(text, rng)
-        made = subprocess.run(command, input=text.encode(), capture_output=True, check=False)
+        try:
+            made = subprocess.run(command, input=text.encode(), capture_output=True, check=False)
+        except FileNotFoundError:
+            raise DependencyError(
+                f"{command[0]} is missing: install espeak-ng, flite, festival, festvox-kdlpc16k and"
+                " festvox-us-slt-hts"
+            ) from None
         if made.returncode or len(made.stdout) < 100:
             return None
         audio, sample_rate = soundfile.read(io.BytesIO(repaired_wav(made.stdout)), dtype="float32")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from assistant.errors import DependencyError
 from assistant.model.hearing import Hearing
 from assistant.model.hearing_files import new_hearing, save_encoder, start_from_shipped
 from assistant.model.manner import MannerConfig
@@ -26,7 +27,7 @@ from assistant.training.speech_data import CorpusAudio, make_corpus, plain, read
 from assistant.training.texts import Line, lines
 from assistant.training.train_encoder import EncoderRecipe, Pace, ctc, rows_to_keep
 from assistant.training.train_manner import MannerRecipe, moved, through_codebooks
-from assistant.training.voices import Spoken, repaired_wav, whispered, word_ends
+from assistant.training.voices import OldEngines, Spoken, repaired_wav, whispered, word_ends
 from assistant.training.whisper_start import start_from
 from assistant.training.word_errors import edits, greedy
 from audiocodec.encoder import Encoder, EncoderConfig
@@ -336,6 +337,13 @@ def test_makers_helpers() -> None:
     mended = repaired_wav(header + bytes(100))
     assert int.from_bytes(mended[4:8], "little") == len(mended) - 8
     assert int.from_bytes(mended[len(header) - 4 : len(header)], "little") == 100
+
+
+def test_old_engines_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    for seed in range(10):
+        with pytest.raises(DependencyError, match="missing: install espeak-ng, flite, festival"):
+            OldEngines().speak("Hello.", np.random.default_rng(seed))
 
 
 def test_another_voice_is_higher_and_louder_where_it_is_voiced() -> None:
