@@ -31,7 +31,7 @@ READINGS = Path("/usr/share/pocketsphinx/test/data/librivox")
 LEAST_WORDS = 3
 SHORTEST_S = 1.2
 NO_CHOICES = "no sentences for choices: run `vivavoce train speech-data kokoro --choices`"
-CHOOSING = ("kokoro-choices", "hibari", "hibari-wide")  # corpora
+CHOOSING = ("kokoro-choices", "kokoro-wide-choices", "hibari", "hibari-wide")  # corpora
 
 
 @dataclass(frozen=True, slots=True)

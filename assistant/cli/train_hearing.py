@@ -47,8 +47,13 @@ def speech_data(
 
     asked = {Use.TESTS: held_out, Use.WIDE: wide, Use.CHOICES: choices, Use.BURSTS: bursts, Use.BEGUN: begun}
     uses = [use for use, wanted in asked.items() if wanted]
+    if uses == [Use.WIDE, Use.CHOICES]:
+        uses = [Use.WIDE_CHOICES]
     if len(uses) > 1:
-        raise UsageError("a corpus has one use: give one of --held-out, --wide, --choices, --bursts, --begun")
+        raise UsageError(
+            "a corpus has one use: give one of --held-out, --wide, --choices, --bursts, --begun, "
+            "or --wide with --choices"
+        )
     for made in make_speech(maker, hours, uses[0] if uses else Use.TRAINING, seed):
         print(f"{made:.2f} of {hours:.2f} hours", flush=True)
 

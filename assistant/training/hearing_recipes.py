@@ -51,13 +51,13 @@ from assistant.training.speech_makers import (
     drawn_shares,
     speech_folder,
 )
-from assistant.training.texts import always_capital, lines, spoken_form
+from assistant.training.texts import always_capital, for_choices, lines, spoken_form
 from assistant.training.token_sounds import token_sounds
 from assistant.training.train_encoder import EncoderRecipe, Pace
 from assistant.training.train_manner import MannerRecipe, through_codebooks
 from assistant.training.train_omni import OmniPace, OmniRecipe, Speech
 from assistant.training.whisper_start import read_ctranslate2, start_from
-from assistant.training.wide_texts import WideTexts, package_sentences, read_words
+from assistant.training.wide_texts import WIDE, WideTexts, package_sentences, read_words
 from assistant.weights import store
 from assistant.weights.gguf import GGUFFile
 from audiocodec.encoder import EncoderConfig
@@ -259,7 +259,8 @@ def omni_recipe(
     hearing.manner.eval().requires_grad_(False)
     backbone = load_backbone(store.path(*BACKBONE), working_dtype("cpu"))
     speech = Speech(ChatFormat(language.tokenizer), row_reader(language), language.names)
-    wide = tuple(line.text for line in WideTexts(read_words(), package_sentences()).lines if not line.source)
+    known = WideTexts(read_words(), package_sentences()).lines
+    wide = tuple(line.text for line in known if line.kind == WIDE and not for_choices(line.source))
     hearing.trait_words.name(language.tokenizer.encode)
     recipe = OmniRecipe(backbone, hearing, features, speech, pace, wide)
     if shipped:

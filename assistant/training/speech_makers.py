@@ -15,7 +15,7 @@ from assistant.training.speech_data import Draw, make_corpus, plain, read_corpus
 from assistant.training.texts import begun, for_choices, lines
 from assistant.training.train_renderer import RendererPlan, RendererRecipe, keep_frames, read_kept
 from assistant.training.voices import CHOICES, HELD_OUT, Hibari, Kokoro, Maker, OldEngines, Phonemes
-from assistant.training.wide_texts import WideTexts, package_sentences, read_words
+from assistant.training.wide_texts import WideTexts, definitions, package_sentences, read_words
 from assistant.weights import store
 
 SHARES = {  # how often each corpus is drawn
@@ -24,8 +24,8 @@ SHARES = {  # how often each corpus is drawn
     "old": 0.06,
     "kokoro-wide": 0.5,
     "kokoro-quick": 0.5,
-    "kokoro-quick-wide": 0.5,
-    "hibari-wide": 0.5,
+    "kokoro-quick-wide": 1.2,  # seldom words are what the ear misses most
+    "hibari-wide": 0.8,
     "old-wide": 0.14,
 }
 OLD, OLD_SHARE = ("old", "old-wide"), 0.1  # the old engines together are at most a tenth
@@ -42,6 +42,7 @@ class Use(Enum):
     CHOICES = "-choices"  # voices and sentences on which settings are chosen
     BURSTS = "-bursts"  # short phrases of agreement, and of somebody who wants to speak
     BEGUN = "-begun"  # beginnings of sentences, as they are said before a thinking pause
+    WIDE_CHOICES = "-wide-choices"  # voices for choices, sentences of the packages that are never learned
 
 
 MAKERS = ("kokoro", "hibari", "old", "piper", "kokoro-quick")
@@ -57,7 +58,7 @@ def make_speech(maker: str, hours: float, use: Use = Use.TRAINING, seed: int = 0
     """Make a corpus; yields its hours as they grow. Another ``seed`` draws other sentences and voices."""
     if maker not in MAKERS:
         raise WeightsError(f"{maker!r} makes no speech; {', '.join(MAKERS)} do")
-    if use is Use.CHOICES and maker != "kokoro":
+    if use in (Use.CHOICES, Use.WIDE_CHOICES) and maker != "kokoro":
         raise WeightsError("only kokoro has voices that are kept for choices")
     if maker == "piper" and use is not Use.TESTS:
         raise WeightsError("the voice of piper is for tests only: add --held-out")
@@ -73,7 +74,7 @@ def _maker(name: str, use: Use) -> Maker:
         return Hibari(Phonemes())
     if name == "piper":
         return Piper(store.path("piper-joe"))
-    names = {Use.TESTS: HELD_OUT, Use.CHOICES: CHOICES}.get(use)
+    names = {Use.TESTS: HELD_OUT, Use.CHOICES: CHOICES, Use.WIDE_CHOICES: CHOICES}.get(use)
     net, voices = store.path("kokoro"), store.path("kokoro-voices")
     if name == "kokoro":
         return Kokoro(net, voices, Phonemes(), names)
@@ -101,8 +102,9 @@ def renderer_recipe(steps: int) -> RendererRecipe:
 
 
 def _texts(use: Use) -> Draw:
-    if use is Use.WIDE:
-        return WideTexts(read_words(), package_sentences()).draw
+    if use in (Use.WIDE, Use.WIDE_CHOICES):
+        wide = WideTexts(read_words(), [*package_sentences(), *definitions()])
+        return wide.draw if use is Use.WIDE else wide.put_aside
     if use is Use.BURSTS:
         return burst_lines()
     if use is Use.BEGUN:

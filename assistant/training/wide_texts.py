@@ -2,7 +2,8 @@
 
 What is heard well is what was often said in training. So words are drawn first, the seldom ones more often
 than they occur, and then sentences with them.
-Sources: examples of WordNet 3.0 (its own licence), chats of ``chitchat-dataset`` (MIT), the dialogues.
+Sources: definitions and examples of WordNet 3.0 (its own licence), chats of ``chitchat-dataset`` (MIT), the
+dialogues.
 """
 
 import json
@@ -17,16 +18,18 @@ from pathlib import Path
 
 from assistant.errors import DependencyError
 from assistant.paths import ROOT
-from assistant.training.texts import WORD, Line, lines, punctuated
+from assistant.training.texts import WORD, Line, for_choices, lines, punctuated
 
 WORDS = ROOT / "data" / "words" / "words.tsv"
 WORDNET = Path("/usr/share/wordnet")
 MARKS = re.compile(r"[ˈˌː\W\d_]")  # of stress, length, sentences
 QUOTED = re.compile(r'"([^"]+)"')
+BRACKETED = re.compile(r"\([^)]*\)")
 FEWEST, MOST = 3, 16  # words of a sentence
 LEAST_COUNT = 3  # of a word in the packages' sentences
 OWN_WORTH = 8  # a word in the dialogues counts as so many elsewhere
 FLATNESS = 0.4  # words are drawn by their count to this power
+WIDE = "wide"  # kind of the packages' sentences
 LOOSE = 0.4  # part of the sentences that are words without sense
 
 
@@ -55,12 +58,32 @@ def package_sentences(wordnet: Path = WORDNET) -> list[str]:
     return [text for text in dict.fromkeys([*_examples(wordnet), *_chats()]) if _fits(text)]
 
 
+def definitions(wordnet: Path = WORDNET) -> list[str]:
+    """Every definition of fitting length in WordNet, its parts apart, once each, in order: half as many again
+    of the listed words stand in ten sentences or more with them.
+
+    Raises:
+        DependencyError: WordNet is not installed.
+    """
+    parts = (
+        " ".join(part.split()).strip(" ,")
+        for gloss in _glosses(wordnet)
+        for part in re.split(r"[;:]", BRACKETED.sub(" ", QUOTED.sub(" ", gloss)))
+    )
+    return [part for part in dict.fromkeys(parts) if _fits(part)]
+
+
 def _examples(folder: Path) -> Iterator[str]:
+    for gloss in _glosses(folder):
+        yield from QUOTED.findall(gloss)
+
+
+def _glosses(folder: Path) -> Iterator[str]:
     if not folder.is_dir():
         raise DependencyError(f"no WordNet in {folder}: install the system package wordnet-base")
     for part in ("noun", "verb", "adj", "adv"):
         for line in (folder / f"data.{part}").read_text(encoding="latin-1").splitlines():
-            yield from QUOTED.findall(line.partition(" | ")[2])
+            yield line.partition(" | ")[2]
 
 
 def _chats() -> Iterator[str]:
@@ -101,9 +124,9 @@ class WideTexts:
         places = {word: index for index, word in enumerate(self.words)}
         tested = {" ".join(_words(line.text)).lower() for line in lines(test=True)}
         self.lines = lines(test=False)
-        self.lines += [
-            Line(text, "wide", "") for text in sentences if " ".join(_words(text)).lower() not in tested
-        ]
+        plain = {text: " ".join(_words(text)).lower() for text in sentences}
+        self.lines += [Line(text, WIDE, f"wide {plain[text]}") for text in plain if plain[text] not in tested]
+        self.kept = [line for line in self.lines if line.kind == WIDE and for_choices(line.source)]
         self.places: list[list[int]] = [[] for _ in words]
         for number, line in enumerate(self.lines):
             found = [places.get(word.lower(), -1) for word in _words(line.text)]
@@ -118,6 +141,10 @@ class WideTexts:
                 return self.lines[rng.choice(found)]
         words = " ".join(self.words[self._word(rng)] for _ in range(rng.randint(2, 7)))
         return Line(punctuated(words), "scrambled", "")
+
+    def put_aside(self, rng: random.Random) -> Line:
+        """Give a sentence of the packages on which settings are chosen, whatever its words."""
+        return rng.choice(self.kept)
 
     def _word(self, rng: random.Random) -> int:
         return rng.choices(range(len(self.words)), cum_weights=self.weights)[0]

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from assistant.errors import DependencyError
+from assistant.training.speech_data import never_learned
 from assistant.training.texts import WORD, lines
 from assistant.training.token_sounds import shares, token_sounds
-from assistant.training.wide_texts import WideTexts, Word, package_sentences, read_words
+from assistant.training.wide_texts import WIDE, WideTexts, Word, definitions, package_sentences, read_words
 from audiocodec.token_sounds import PHONES, numbers
 
 WORDS = [Word("the", 9_000, "ðə", "ðə"), Word("quail", 3, "kwAl", "kwAl"), Word("sings", 40, "sɪŋz", "sɪŋz")]
@@ -67,3 +68,19 @@ def test_tokens_sound_as_in_most_words() -> None:
     assert phones[1, 0].tolist()[:5] == numbers("kwAl", starts_word=True)
     assert phones[2, 0].tolist()[:2] == [*numbers("z", starts_word=False), 0]
     assert not phones[4].any()
+
+
+def test_definitions_are_taken_apart(tmp_path: Path) -> None:
+    gloss = 'a small bird (of the fields); shoots: hunts quail; "the quail sings"; of 2 kinds'
+    for part in ("noun", "verb", "adj", "adv"):
+        (tmp_path / f"data.{part}").write_text(f"0001 05 n 01 quail 0 000 | {gloss}\n")
+    assert definitions(tmp_path) == ["a small bird"]
+
+
+def test_some_sentences_of_the_packages_are_for_choices() -> None:
+    said = [f"the quail sings {'the ' * number}" for number in range(200)]
+    texts = WideTexts(WORDS, said)
+    kept = {texts.put_aside(random.Random(seed)).text for seed in range(100)}
+    assert 2 < len(kept) < 40
+    wide = [line for line in texts.lines if line.kind == WIDE]
+    assert {line.text for line in wide if never_learned(line.source, "")} == kept
