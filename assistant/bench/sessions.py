@@ -19,6 +19,8 @@ from assistant.bench.streaming import speak
 
 Audio = NDArray[np.float32]
 MIB = 1 << 20
+WATCH_S = 2.0  # a conversation's cache comes and goes within seconds: one reading says little
+TELL_EVERY = 30  # readings
 
 
 @dataclass(slots=True)
@@ -31,14 +33,23 @@ class SoakReport:
     healthy_answers: int
     healthy_failures: int
     unhealthy: dict[str, int]
-    memory_mib: list[float] = field(default_factory=list)  # of the daemon, once a minute or ten times in all
+    memory_mib: list[float] = field(default_factory=list)  # of the daemon, every WATCH_S
 
     @property
     def growth(self) -> float:
-        """Share by which the memory of the last third exceeds that of the middle third."""
+        """Share by which the mean memory of the last third exceeds that of the middle third."""
+        middle, last = self._thirds()
+        return float(np.mean(last) / np.mean(middle) - 1)
+
+    @property
+    def floor_growth(self) -> float:
+        """The same of the least memory: what is held when the fewest conversations are."""
+        middle, last = self._thirds()
+        return min(last) / min(middle) - 1
+
+    def _thirds(self) -> tuple[list[float], list[float]]:
         third = max(1, len(self.memory_mib) // 3)
-        middle = self.memory_mib[third : 2 * third] or self.memory_mib
-        return float(np.mean(self.memory_mib[-third:]) / np.mean(middle) - 1)
+        return self.memory_mib[third : 2 * third] or self.memory_mib, self.memory_mib[-third:]
 
 
 def memory_mib(pid: int) -> float:
@@ -145,9 +156,9 @@ class Soak:
                 await asyncio.sleep(rng.uniform(0.0, 0.1))
 
     async def _watch(self, until: float, memory: list[float], tell: Callable[[str], None]) -> None:
-        pause = min(60.0, self.seconds / 10)
         while time.monotonic() < until:
-            await asyncio.sleep(min(pause, max(0.0, until - time.monotonic())))
+            await asyncio.sleep(min(WATCH_S, max(0.0, until - time.monotonic())))
             if self.pid is not None:
                 memory.append(memory_mib(self.pid))
-                tell(f"memory {memory[-1]:.0f} MiB")
+                if len(memory) % TELL_EVERY == 0:
+                    tell(f"memory {np.mean(memory[-TELL_EVERY:]):.0f} MiB")

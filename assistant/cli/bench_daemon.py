@@ -152,14 +152,15 @@ def sessions(
 
     report = asyncio.run(run())
     if as_json:
-        print(json.dumps({**asdict(report), "growth": report.growth if report.memory_mib else None}))
+        grown = (report.growth, report.floor_growth) if report.memory_mib else (None, None)
+        print(json.dumps({**asdict(report), "growth": grown[0], "floor_growth": grown[1]}))
         return
     print(f"alone: median {report.single.median_ms:.0f} ms")
     print(f"in the crowd: median {report.healthy.median_ms:.0f} ms")
     print(f"healthy answers {report.healthy_answers}, failures {report.healthy_failures}; {report.unhealthy}")
     if report.memory_mib:
-        first, last = report.memory_mib[0], report.memory_mib[-1]
-        print(f"memory {first:.0f} to {last:.0f} MiB, growth {report.growth:.1%}")
+        print(f"memory {min(report.memory_mib):.0f} to {max(report.memory_mib):.0f} MiB; last third beside")
+        print(f"the middle one: mean {report.growth:+.1%}, least {report.floor_growth:+.1%}")
 
 
 def interruptions(

@@ -31,4 +31,5 @@ def test_soak() -> None:
     assert report.healthy_failures == 0
     assert report.healthy_answers > MINUTES * 10
     assert report.growth < 0.03
+    assert report.floor_growth < 0.03
     assert report.healthy.median_ms <= 2 * report.single.median_ms
