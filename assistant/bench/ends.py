@@ -114,11 +114,11 @@ class Listened:
             self._closed[index] = Judgement((index + 1) * FRAME_SAMPLES, words, block.finished)
         return self._closed[index]
 
-    def wait_ms(self, policy: TurnPolicy) -> int | None:
+    def wait_ms(self, policy: TurnPolicy, head: TurnHead | None = None) -> int | None:
         """Silence from where the voice stops until the turn is over, at least 0; nothing if it is not over
-        when the sound ends.
+        when the sound ends. Another ``head`` may join words and sound otherwise, not read otherwise.
         """
-        taker, words = TurnTaker(policy), None
+        taker, words, head = TurnTaker(policy), None, head or self.head
         heard, last_speech = 0, 0  # embeddings at the last closing; sample behind the last speech
         for index, speech in enumerate(self.speech):
             decision, now = taker.frame(speech), (index + 1) * FRAME_SAMPLES
@@ -131,7 +131,7 @@ class Listened:
             elif len(self.moments[index].embeddings) > heard:
                 words = None
             if found is not None and decision is not Decision.END:
-                finished = found.sound if words is None else self.head.judge(words, found.sound)
+                finished = found.sound if words is None else head.judge(words, found.sound)
                 decision = taker.score((found.covered - last_speech) * 1_000 // SAMPLE_RATE, finished)
             if decision is Decision.END:
                 return max(0, round((now - self.stop) * 1_000 / SAMPLE_RATE))

@@ -12,6 +12,7 @@ from assistant.bench import hearing_sets as sets
 from assistant.bench.ends import ends, listened, wait_figures
 from assistant.bench.judges.words import Recognizer, WordError, word_error
 from assistant.bench.memory import peak_mb
+from assistant.bench.trust import by_trust, most_patient
 from assistant.bench.turns import SmartTurn, ends_right, told_right, traits_right, worn
 from assistant.model.generate import Limits, generate
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN
@@ -136,6 +137,14 @@ def ends_followed(transcriber: Transcriber, head: TurnHead, clips: list[sets.Cli
     policy, found = TurnPolicy(), ends(clips)
     waits = [(kind, one.wait_ms(policy)) for kind, one in listened(transcriber, head, found)]
     return Row("ends, followed through the silence", wait_figures(waits, policy), len(waits))
+
+
+def trust(transcriber: Transcriber, head: TurnHead, clips: list[sets.Clip]) -> Iterator[Row]:
+    """How far words and sound are best trusted, for each longest wait."""
+    found = by_trust(listened(transcriber, head, ends(clips)), head, TurnPolicy())
+    for longest, best in most_patient(found):
+        figures = dict(zip(("words", "sound", "bias"), best, strict=True)) | found[best]
+        yield Row(f"most patient with 95 % within {longest} ms", figures, len(clips))
 
 
 def cost(transcriber: Transcriber, seconds: float = 20.0) -> Row:

@@ -23,7 +23,9 @@ PARTS = (
     "cost",
     "long",
     "choosing",
+    "trust",
 )
+SETTINGS = ("choosing", "trust")  # not for clips that are put aside
 
 
 def add(group: typer.Typer) -> None:
@@ -33,7 +35,7 @@ def add(group: typer.Typer) -> None:
 
 def hearing(
     parts: Annotated[
-        list[str] | None, typer.Argument(help=f"Any of {', '.join(PARTS)}; by default all but choosing.")
+        list[str] | None, typer.Argument(help=f"Any of {', '.join(PARTS)}; by default all but the last two.")
     ] = None,
     count: Annotated[int, typer.Option(help="At most so many clips of each kind.")] = 300,
     choices: Annotated[
@@ -49,7 +51,7 @@ def hearing(
     from assistant.model.checkpoint import leave_cores
     from assistant.model.listening import load_transcriber
 
-    chosen = parts or [part for part in PARTS if part != "choosing"]
+    chosen = parts or [part for part in PARTS if part not in SETTINGS]
     if unknown := [part for part in chosen if part not in PARTS]:
         raise UsageError(f"{unknown[0]!r} is no part of it; known are {', '.join(PARTS)}")
     transcriber = load_transcriber(weights)
@@ -111,5 +113,8 @@ def measured(
         yield bench.cost(transcriber)
     if "choosing" in chosen:
         yield from bench.choosing(transcriber, count)
+    if "trust" in chosen:
+        settings = asked_of(count, choices=True) + begun_for_choosing(count)
+        yield from bench.trust(transcriber, load_turn_head(weights), settings)
     if "long" in chosen:
         yield bench.long_listening(transcriber, minutes)
