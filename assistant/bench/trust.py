@@ -14,8 +14,8 @@ from assistant.model.turn_head import TurnHead
 from assistant.session.turn import TurnPolicy
 
 Trust = tuple[float, float, float]  # in the words, in the sound, and what is added to both
-WORDS, SOUND = (0.5, 0.75, 1.0, 1.25, 1.5), (0.75, 1.0, 1.25, 1.5, 2.0)
-BIAS = tuple(float(bias) for bias in np.arange(-1.5, 1.01, 0.25))
+WORDS, SOUND = (0.25, 0.5, 0.75, 1.0, 1.5), (1.0, 1.5, 2.0, 2.5, 3.0)
+BIAS = tuple(float(bias) for bias in np.arange(-2.0, 0.51, 0.25))
 LONGEST_MS = (225, 250, 300, 350, 400, 450)  # silence within which 95 % of the finished are answered
 SLOWEST = "95 % answered within (ms)"
 

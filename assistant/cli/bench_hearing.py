@@ -81,7 +81,7 @@ def measured(
 ) -> Iterator["Row"]:
     """Measure part after part; each row comes as soon as it is known."""
     from assistant.bench import hearing as bench
-    from assistant.bench.hearing_sets import asked_of, begun_for_choosing
+    from assistant.bench.hearing_sets import asked_of, begun_for_choosing, for_choosing
     from assistant.bench.judges.words import Whisper
     from assistant.model.listening import load_turn_head, untuned_transcriber
 
@@ -114,7 +114,9 @@ def measured(
     if "choosing" in chosen:
         yield from bench.choosing(transcriber, count)
     if "trust" in chosen:
-        settings = asked_of(count, choices=True) + begun_for_choosing(count)
+        kept = for_choosing(count)
+        unknown = [clip for maker in kept if maker.startswith("kokoro") for clip in kept[maker]]
+        settings = unknown + begun_for_choosing(count)
         yield from bench.trust(transcriber, load_turn_head(weights), settings)
     if "long" in chosen:
         yield bench.long_listening(transcriber, minutes)
