@@ -1,4 +1,9 @@
-"""Trains the manner net on frames that the encoder heard: traits, speech or not, finished or not."""
+"""Trains the manner net on frames that the encoder heard: traits, speech or not, finished or not.
+
+At each frame of a voice it also says how soon that will end, where it does so by itself. Nobody asks for
+that later, but an end is judged once in an utterance and this everywhere.
+Source of the idea: Ekstedt and Skantze 2022, Voice Activity Projection, arXiv 2205.09812.
+"""
 
 import copy
 from dataclasses import replace
@@ -17,6 +22,8 @@ BATCH = 48
 DROPPED, UNSEEN = 0.5, 0.15  # of what the semantic codes stand for; of the frames, all of it
 BLURRED = 0.05  # deviation of noise on the prosody, where there is any
 MOVED_PART, MOVED = 0.5, 0.25  # of the utterances: moved in pitch and loudness by so much (octaves, decades)
+AHEAD = (1, 3, 6, 12, 25)  # codec frames within each of which a voice may end
+AHEAD_WEIGHT = 0.5
 FIRST_JUDGED = -1  # frame behind the voice from which an end is judged; the encoder has heard more by then
 
 
@@ -27,14 +34,18 @@ class MannerRecipe:
         """``features`` hold what the codes stand for; ``blanks`` (N,) each frame's blank probability."""
         self.manner, self.features, self.blanks, self.steps = manner, features, blanks, steps
         self.average = copy.deepcopy(manner)  # judges what it does not know better than the last step does
+        self.ahead = nn.Linear(manner.config.hidden, len(AHEAD))
+        nn.init.zeros_(self.ahead.weight)
+        nn.init.zeros_(self.ahead.bias)
         lengths = torch.tensor([one.speech_end - one.speech_start for one in features.records])
         weights = evenly(lengths, torch.tensor([float(one.finished) for one in features.records]))
         self.chances = (weights.double() / weights.double().sum()).numpy()
-        self.optimizer = torch.optim.AdamW(manner.parameters(), 2e-3, weight_decay=0.1)
+        learned = [*manner.parameters(), *self.ahead.parameters()]
+        self.optimizer = torch.optim.AdamW(learned, 2e-3, weight_decay=0.1)
 
     def modules(self) -> dict[str, nn.Module]:
-        """The net and its running average."""
-        return {"manner": self.manner, "average": self.average}
+        """The net and its running average, and what tells from it how soon a voice ends."""
+        return {"manner": self.manner, "average": self.average, "ahead": self.ahead}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Its optimiser."""
@@ -49,7 +60,8 @@ class MannerRecipe:
         for group in self.optimizer.param_groups:
             group["lr"] = 2e-3 * min(1.0, (number + 1) / 50) * max(0.03, 1 - number / self.steps)
         moves = np.where(rng.random(BATCH) < MOVED_PART, rng.normal(0, MOVED, (2, BATCH)), 0.0)
-        losses = manner_losses(self.manner, self.features, self.blanks, chosen, torch.from_numpy(moves))
+        nets, moved_by = (self.manner, self.ahead), torch.from_numpy(moves)
+        losses = manner_losses(*nets, self.features, self.blanks, chosen, moved_by)
         total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
@@ -78,14 +90,16 @@ def partly_seen(semantic: Tensor, prosody: Tensor) -> tuple[Tensor, Tensor]:
 
 def manner_losses(
     manner: Manner,
+    ahead: nn.Linear,
     features: FeatureSet,
     blanks: Tensor,
     chosen: list[HeardUtterance],
     moves: Tensor,
 ) -> dict[str, Tensor]:
-    """Losses of a batch: the end of turn at each silent frame behind the voice, speech at each, traits at the
-    last. Some voices are ``moved`` (0 for the others), so that ends are not told by how high a voice is; how
-    high and how loud it is, is not learned from these.
+    """Losses of a batch: the end of turn at each silent frame behind the voice, speech at each frame, how
+    soon a finished voice ends at each of its own, traits at the last. Some voices are ``moved`` (0 for the
+    others), so that ends are not told by how high a voice is; how high and how loud it is, is not learned
+    from these.
     """
     length = max(record.frames for record in chosen)
     pad = nn.functional.pad
@@ -105,11 +119,14 @@ def manner_losses(
     real, speech = frame < frames, (frame >= start) & (frame < end)
     judged = real & (frame >= end + FIRST_JUDGED)
     finished = torch.tensor([float(record.finished) for record in chosen])[:, None].expand_as(judged)
+    ending, soon = speech & (finished > 0), (end - frame)[..., None] <= torch.tensor(AHEAD)
     binary = nn.functional.binary_cross_entropy_with_logits
     losses = {
         "speech": binary(output.speech[real], speech[real].float()),
         "finished": binary(output.finished[judged], finished[judged]),
     }
+    if ending.any():
+        losses["ahead"] = AHEAD_WEIGHT * binary(ahead(output.hidden[ending]), soon[ending].float())
     last, still = (frames - 1).squeeze(1), (moves == 0).all(dim=0).tolist()
     for name, kinds in TRAITS.items():
         usable = still if name in {"pitch", "loudness"} else [True] * len(chosen)

@@ -1,6 +1,7 @@
 """Training of hearing on a corpus of tones: data is resumable, losses fall, runs agree with the live path."""
 
 import copy
+from math import log
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from assistant.training.speech_batches import Sound, SpeechBatches, place
 from assistant.training.speech_data import CorpusAudio, make_corpus, plain, read_corpus, trimmed
 from assistant.training.texts import Line, lines
 from assistant.training.train_encoder import EncoderRecipe, Pace, ctc, rows_to_keep
-from assistant.training.train_manner import MannerRecipe, moved, through_codebooks
+from assistant.training.train_manner import AHEAD_WEIGHT, MannerRecipe, moved, through_codebooks
 from assistant.training.voices import OldEngines, Spoken, repaired_wav, whispered, word_ends
 from assistant.training.whisper_start import start_from
 from assistant.training.word_errors import edits, greedy
@@ -292,6 +293,7 @@ def test_heard_frames_train_manner_and_make_the_live_runs(
     recipe = MannerRecipe(hearing.manner.train(), features, blanks, 60)
     losses = [recipe.step(number) for number in range(12)]
     assert sum(losses[-1].values()) < sum(losses[0].values())
+    assert losses[-1]["ahead"] < losses[0]["ahead"] == pytest.approx(AHEAD_WEIGHT * log(2))
     torch.manual_seed(99)  # chance before a step is nothing to it: a run goes on as if it had not stopped
     assert MannerRecipe(twin.train(), features, blanks, 60).step(0) == losses[0]
 
