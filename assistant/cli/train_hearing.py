@@ -19,7 +19,6 @@ def add(group: typer.Typer) -> None:
     group.command()(hear)
     group.command()(codebooks)
     group.command()(manner)
-    group.command()(likeness)
     group.command()(codec)
     group.command()(codec_vocoder)
     group.command()(omni)
@@ -166,16 +165,6 @@ def manner(steps: Steps = 800, shipped: Shipped = False, threads: Threads = 0) -
 
     set_threads(threads)
     train(RUNS / MANNER_RUN, manner_recipe(with_codebooks(read_language()), steps, shipped), Plan(steps))
-
-
-def likeness(steps: Steps = 1_200, threads: Threads = 0) -> None:
-    """Teach a net to tell voices apart, so that the codec learns to keep them."""
-    from assistant.paths import RUNS
-    from assistant.training.codec_recipes import LIKENESS_RUN, likeness_recipe
-    from assistant.training.runs import Plan, train
-
-    set_threads(threads)
-    train(RUNS / LIKENESS_RUN, likeness_recipe(steps), Plan(steps))
 
 
 def codec(

@@ -40,16 +40,15 @@ class CodecClips:
         if not self.corpora:
             raise WeightsError("no speech: run `vivavoce train speech-data kokoro` and the same with hibari")
 
-    def draw(self, rng: np.random.Generator, count: int, frames: int, times: int = 1) -> Tensor:
-        """Cut crops of so many codec frames out of ``count`` utterances, of each so many ``times``: PCM
-        (count * times, samples) at 24 kHz.
-        """
+    def draw(self, rng: np.random.Generator, count: int, frames: int) -> Tensor:
+        """Cut ``count`` crops of so many codec frames: PCM (count, samples) at 24 kHz."""
         chances = np.array(self.shares) / sum(self.shares)
         crops = []
         for _ in range(count):
             audio, records = self.corpora[int(rng.choice(len(chances), p=chances))]
-            sound = audio(records[int(rng.integers(len(records)))])
-            crops += [crop(sound, rng, frames * CODEC_HOP_LENGTH) for _ in range(times)]
+            crops.append(
+                crop(audio(records[int(rng.integers(len(records)))]), rng, frames * CODEC_HOP_LENGTH)
+            )
         return torch.from_numpy(np.stack(crops))
 
 

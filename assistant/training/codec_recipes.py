@@ -10,7 +10,6 @@ from assistant.training.codec_clips import CodecClips, CodedProsody
 from assistant.training.coded_clips import CodedClips, kept_clips
 from assistant.training.ear_loss import EarLoss
 from assistant.training.hearing_recipes import Language
-from assistant.training.likeness import Likeness, LikenessRecipe
 from assistant.training.runs import load_module
 from assistant.training.speech_makers import frames_folder, speech_folder
 from assistant.training.train_codec import CodecNets, CodecRecipe, Pace
@@ -21,7 +20,7 @@ from audiocodec.mel_decoder import DecoderConfig, MelDecoder
 from audiocodec.sound_codes import SoundCoder, SoundCoderConfig
 from audiocodec.vocoder import SourceFilterVocoder, VocoderConfig
 
-CODEC_RUN, VOCODER_RUN, LIKENESS_RUN = "codec", "codec-vocoder", "likeness"
+CODEC_RUN, VOCODER_RUN = "codec", "codec-vocoder"
 SHARES = {"kokoro": 4, "kokoro-quick": 2, "kokoro-quick-wide": 1, "hibari": 2, "hibari-wide": 1}  # of crops
 VOCODER = VocoderConfig(rest_layers=0)
 
@@ -41,20 +40,9 @@ def codec_recipe(language: Language, pace: Pace, shipped: bool = False) -> Codec
         nets = CodecNets(parts.coder, parts.decoder)
     else:
         nets = CodecNets(SoundCoder(SoundCoderConfig(ahead=listener.delay)), MelDecoder(DecoderConfig()))
-    likeness = Likeness()
-    load_module(RUNS / LIKENESS_RUN, "likeness", likeness)
-    prosody, ear = CodedProsody(listener.codebooks), EarLoss(listener.encoder)
-    return CodecRecipe(nets, codec_clips(), prosody, ear, pace, likeness.eval())
-
-
-def codec_clips() -> CodecClips:
-    """Crops of the corpora that the codec learns from."""
-    return CodecClips({speech_folder(corpus): share for corpus, share in SHARES.items()})
-
-
-def likeness_recipe(steps: int) -> LikenessRecipe:
-    """What tells voices apart, from nothing."""
-    return LikenessRecipe(codec_clips(), steps)
+    clips = CodecClips({speech_folder(corpus): share for corpus, share in SHARES.items()})
+    prosody = CodedProsody(listener.codebooks)
+    return CodecRecipe(nets, clips, prosody, EarLoss(listener.encoder), pace)
 
 
 def trained_codec() -> CodecParts:

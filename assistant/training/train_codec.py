@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from assistant.training.codec_clips import CodecClips, CodedProsody
 from assistant.training.ear_loss import EarLoss
-from assistant.training.likeness import Likeness, unlikeness
 from assistant.training.mel_critic import MelCritic, fooling_loss, judging_loss
 from assistant.training.precision import mixed
 from assistant.training.runs import cosine, follow
@@ -23,7 +22,6 @@ CROP_FRAMES = 32  # codec frames, all of which are judged: a stream begins with 
 EAR_MOVES = 8  # codec frames by which the ear's window is moved at most, so that it hears beginnings too
 SLOPE_WEIGHT = 0.5  # of the error of the change from frame to frame, against blur
 EAR_WEIGHT = 0.7
-VOICE_WEIGHT = 1.0
 BETAS, WEIGHT_DECAY = (0.9, 0.98), 0.01
 CRITIC_RATE = 4e-4
 KEPT = 0.998  # of the running average with each step
@@ -65,18 +63,10 @@ class CodecRecipe:
     """Trainable: one step is one batch of crops."""
 
     def __init__(
-        self,
-        nets: CodecNets,
-        clips: CodecClips,
-        prosody: CodedProsody,
-        ear: EarLoss,
-        pace: Pace,
-        likeness: Likeness | None = None,
+        self, nets: CodecNets, clips: CodecClips, prosody: CodedProsody, ear: EarLoss, pace: Pace
     ) -> None:
-        """``likeness`` says how alike two voices are; without it that is not compared."""
         self.nets, self.average = nets.train(), copy.deepcopy(nets)
         self.clips, self.prosody, self.ear, self.pace = clips, prosody, ear, pace
-        self.likeness = None if likeness is None else likeness.requires_grad_(False)
         self.log_mel = LogMel()
         self.frames = CROP_FRAMES + nets.coder.config.ahead
         inside = {
@@ -110,7 +100,7 @@ class CodecRecipe:
         return kept if self.critic is None else kept | {"judging": self.judging}
 
     def step(self, number: int) -> dict[str, float]:
-        """Learn from one batch; gives the mean error of log mel, and the other losses."""
+        """Learn from one batch; gives the mean error of log mel, and the ear's and the critic's loss."""
         rng = np.random.default_rng((9, number))
         pcm = self.clips.draw(rng, BATCH, self.frames)
         with torch.no_grad():
@@ -123,18 +113,15 @@ class CodecRecipe:
             made = self.nets(mel, self.prosody(pcm)[:, :CROP_FRAMES], free)
             until = goal.shape[1] - MEL_FRAMES_PER_CODEC_FRAME * int(rng.integers(EAR_MOVES))
             heard = self.ear(made[:, :until], goal[:, :until])
-            other = made.new_zeros(()) if self.likeness is None else unlikeness(self.likeness, made, goal)
         error = (made - goal).abs().mean()
         slope = (made.diff(dim=1) - goal.diff(dim=1)).abs().mean()
-        loss = (error + SLOPE_WEIGHT * slope) / MEL_SPREAD + EAR_WEIGHT * heard + VOICE_WEIGHT * other
-        shown = {} if self.likeness is None else {"voice": float(other.detach())}
+        loss, shown = (error + SLOPE_WEIGHT * slope) / MEL_SPREAD + EAR_WEIGHT * heard, {}
         if self.critic is not None and number >= self.pace.critic_from:
             judged = judging_loss(self.critic, made, goal)
             self.judging.zero_grad(set_to_none=True)
             torch.autograd.backward(judged)
             self.judging.step()
-            loss = loss + fooling_loss(self.critic, made, goal)
-            shown["critic"] = float(judged.detach())
+            loss, shown = loss + fooling_loss(self.critic, made, goal), {"critic": float(judged.detach())}
         for optimizer in self.learning:
             optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

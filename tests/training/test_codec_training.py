@@ -12,7 +12,6 @@ from assistant.training import runs
 from assistant.training.codec_clips import CodecClips, CodedProsody, crop
 from assistant.training.coded_clips import CodedClips, kept_clips
 from assistant.training.ear_loss import EarLoss
-from assistant.training.likeness import Likeness, LikenessRecipe, unlikeness
 from assistant.training.speech_data import write_shard
 from assistant.training.texts import Line
 from assistant.training.train_codec import CodecNets, CodecRecipe, Pace, room
@@ -54,15 +53,14 @@ def books() -> Codebooks:
     return made
 
 
-def make_recipe(
-    clips: CodecClips, steps: int = 40, critic_from: int = 10**9, likeness: Likeness | None = None
-) -> CodecRecipe:
+def make_recipe(clips: CodecClips, steps: int = 40, critic_from: int = 10**9) -> CodecRecipe:
     torch.manual_seed(1)
     nets = CodecNets(
         SoundCoder(SoundCoderConfig(32, 16, 1, 1, 3)), MelDecoder(DecoderConfig(32, 24, 16, 1, 1, 1, 3))
     )
-    pace = Pace(steps, 5e-3, 2, critic_from, fitted=2)
-    return CodecRecipe(nets, clips, CodedProsody(books()), EarLoss(Encoder(EAR)), pace, likeness)
+    return CodecRecipe(
+        nets, clips, CodedProsody(books()), EarLoss(Encoder(EAR)), Pace(steps, 5e-3, 2, critic_from, fitted=2)
+    )
 
 
 def test_the_codes_are_learned_and_a_run_goes_on_as_if_it_had_not_stopped(
@@ -164,24 +162,3 @@ def test_coded_prosody_is_a_row_of_the_books() -> None:
 def test_without_speech_it_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="speech-data"):
         CodecClips({tmp_path: 1})
-
-
-def test_who_speaks_is_told_apart(clips: CodecClips, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four tones, each at two speeds."""
-    torch.manual_seed(4)
-    monkeypatch.setattr("assistant.training.likeness.STRETCHES", 6)
-    recipe = LikenessRecipe(clips, 120, 3e-3)
-    losses = [recipe.step(number)["loss"] for number in range(120)]
-    assert np.mean(losses[-20:]) < 0.85 * np.mean(losses[:20])
-    log_mel = LogMel()
-    mel, _ = log_mel(clips.draw(np.random.default_rng(5), 4, 32), log_mel.initial_state(4))
-    with torch.no_grad():
-        assert float(unlikeness(recipe.net, mel, mel)) == pytest.approx(0, abs=1e-5)
-        assert float(unlikeness(recipe.net, mel.flip(0), mel)) > 0.01
-
-
-def test_the_codec_learns_to_keep_the_voice(clips: CodecClips) -> None:
-    recipe = make_recipe(clips, likeness=Likeness())
-    losses = [recipe.step(number) for number in range(12)]
-    assert losses[-1]["voice"] < losses[0]["voice"]
-    assert not any(p.requires_grad for p in recipe.likeness.parameters())
