@@ -8,7 +8,7 @@ are judged in minutes, and one hearing tells what another policy would have done
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from assistant.bench.hearing_sets import Clip
 from assistant.bench.patience import LONGEST_PAUSE_S, ROOM_LEVEL, SHORTEST_PAUSE_S
-from assistant.bench.turns import closing_stream
+from assistant.bench.turns import SILENCE_S, last_word_stream
 from assistant.model.hearing import HearingState
 from assistant.model.transcribe import Transcriber
 from assistant.model.turn_head import TurnHead
@@ -55,6 +55,11 @@ class Moment:
 
     state: HearingState
     embeddings: tuple[torch.Tensor, ...]
+
+
+def judged(head: TurnHead, found: Judgement) -> float:
+    """P(finished), from the sound alone where the words say nothing."""
+    return found.sound if found.words is None else head.judge(found.words, found.sound)
 
 
 def ends(clips: list[Clip], seed: int = 1) -> list[End]:
@@ -107,12 +112,17 @@ class Listened:
             block, _ = self.transcriber.hearing.flush(moment.state)
             embeddings, words = [*moment.embeddings, *block.embeddings], None
             if embeddings:
-                stream = closing_stream(
+                stream = last_word_stream(
                     self.transcriber.decoder, self.transcriber.chat, torch.stack(embeddings)
                 )
                 words = float(self.head.read(stream).detach())
             self._closed[index] = Judgement((index + 1) * FRAME_SAMPLES, words, block.finished)
         return self._closed[index]
+
+    def finished(self, head: TurnHead) -> bool:
+        """Whether the speaker is found to have finished after ``SILENCE_S`` of silence."""
+        behind = self.stop + round(SILENCE_S * SAMPLE_RATE)
+        return judged(head, self.closed(behind // FRAME_SAMPLES)) > 0.5
 
     def wait_ms(self, policy: TurnPolicy, head: TurnHead | None = None) -> int | None:
         """Silence from where the voice stops until the turn is over, at least 0; nothing if it is not over
@@ -131,7 +141,7 @@ class Listened:
             elif len(self.moments[index].embeddings) > heard:
                 words = None
             if found is not None and decision is not Decision.END:
-                finished = found.sound if words is None else head.judge(words, found.sound)
+                finished = judged(head, replace(found, words=words))
                 decision = taker.score((found.covered - last_speech) * 1_000 // SAMPLE_RATE, finished)
             if decision is Decision.END:
                 return max(0, round((now - self.stop) * 1_000 / SAMPLE_RATE))

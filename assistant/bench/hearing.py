@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import track
 
 from assistant.bench import hearing_sets as sets
 from assistant.bench.ends import ends, listened, wait_figures
@@ -141,7 +143,11 @@ def ends_followed(transcriber: Transcriber, head: TurnHead, clips: list[sets.Cli
 
 def trust(transcriber: Transcriber, head: TurnHead, clips: list[sets.Clip]) -> Iterator[Row]:
     """How far words and sound are best trusted, for each longest wait."""
-    found = by_trust(listened(transcriber, head, ends(clips)), head, TurnPolicy())
+    sounds = ends(clips)
+    shown = track(
+        listened(transcriber, head, sounds), "ends followed", len(sounds), console=Console(stderr=True)
+    )
+    found = by_trust(shown, head, TurnPolicy())
     for longest, best in most_patient(found):
         figures = dict(zip(("words", "sound", "bias"), best, strict=True)) | found[best]
         yield Row(f"most patient with 95 % within {longest} ms", figures, len(clips))

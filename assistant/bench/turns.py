@@ -13,7 +13,7 @@ from assistant.bench.hearing_sets import SAMPLE_RATE, Audio, Clip
 from assistant.errors import DependencyError
 from assistant.model.chat import ChatFormat
 from assistant.model.decoder import Decoder
-from assistant.model.hearing import Hearing
+from assistant.model.hearing import BEHIND_WORDS, Hearing
 from assistant.model.transcribe import Transcriber, between_markers
 from assistant.model.turn_head import TurnHead
 from assistant.training.augment import TESTED_NOISE, Wear
@@ -129,7 +129,7 @@ def ends_right(transcriber: Transcriber, head: TurnHead, judged: list[Judged]) -
         embeddings = torch.cat([block.embeddings, last.embeddings])
         finished = last.finished
         if len(embeddings):
-            stream = closing_stream(transcriber.decoder, transcriber.chat, embeddings)
+            stream = last_word_stream(transcriber.decoder, transcriber.chat, embeddings)
             finished = head.judge(float(head.read(stream).detach()), finished)
         hits += (finished > 0.5) == one.made.finished
         by_sound += (last.finished > 0.5) == one.made.finished
@@ -137,13 +137,13 @@ def ends_right(transcriber: Transcriber, head: TurnHead, judged: list[Judged]) -
 
 
 @torch.inference_mode()
-def closing_stream(decoder: Decoder, chat: ChatFormat, embeddings: torch.Tensor) -> torch.Tensor:
-    """The transformer's stream (D,) after its last layer, at the marker behind a sound."""
+def last_word_stream(decoder: Decoder, chat: ChatFormat, embeddings: torch.Tensor) -> torch.Tensor:
+    """The transformer's stream (D,) after its last layer, at the last word of a whole sound's embeddings."""
     opening = decoder.embed(torch.tensor(chat.open("user")))
     inputs = torch.cat([opening, between_markers(decoder, embeddings)])
     hidden = decoder.prefill(decoder.new_cache(), inputs, decoder.config.layers).hidden
     assert hidden is not None
-    return hidden[-1]
+    return hidden[-1 - BEHIND_WORDS]
 
 
 class SmartTurn:

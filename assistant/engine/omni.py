@@ -12,7 +12,7 @@ from assistant.engine.model import Heard, Sound, Step
 from assistant.engine.writing import Writer
 from assistant.errors import EngineError
 from assistant.model.decoder import Decoder
-from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, HeardBlock, Hearing
+from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, BEHIND_WORDS, HeardBlock, Hearing
 from assistant.model.kv_cache import CacheShape
 from assistant.model.scribe import Scribe
 from assistant.model.tokenizer import TextStream, Tokenizer
@@ -104,15 +104,13 @@ class Omni:
         words are all.
         """
         decoder, head = self.parts.decoder, self.parts.turn_head
-        inputs = decoder.embed(torch.tensor([AUDIO_CLOSE]))
-        if audio.unwritten:
-            inputs = torch.cat([audio.newest(), inputs])
+        inputs = torch.cat([audio.newest(), decoder.embed(torch.tensor([AUDIO_CLOSE]))])
         layer = None if head is None else decoder.config.layers
         stream = self.writer.close_sound(conversation, inputs, layer)
         if head is None or stream is None:
             return None
         with torch.inference_mode():
-            return float(head.read(stream))
+            return float(head.read(stream[-1 - BEHIND_WORDS]))
 
     def _judged(self, audio: OpenAudio, block: HeardBlock) -> Heard:
         """What is reported of a block: the words' judgement counts while nothing has been said since."""
@@ -145,9 +143,9 @@ class Omni:
 
     def _take_in(self, conversation: Conversation, audio: OpenAudio, block: HeardBlock) -> list[Heard]:
         audio = audio.longer(block)
-        if audio.unwritten >= WRITTEN_AT_ONCE:
-            self.writer.write(conversation, audio.newest())
-            audio = replace(audio, unwritten=0)
+        if audio.unwritten > WRITTEN_AT_ONCE:  # the last word waits: at the end the turn head reads there
+            self.writer.write(conversation, audio.newest()[:-1])
+            audio = replace(audio, unwritten=1)
         conversation.audio = audio
         return [self._judged(audio, block)] if len(block.codes) else []
 

@@ -31,7 +31,7 @@ class Writer:
         conversation.last = self.decoder.prefill(conversation.cache, inputs, layer)
 
     def close_sound(self, conversation: Conversation, inputs: Tensor, layer: int | None) -> Tensor | None:
-        """Append the end of a sound (k, D); gives the stream (D,) after ``layer`` layers at its end.
+        """Append the end of a sound (k, D); gives its stream (k, D) after ``layer`` layers.
 
         An answer is what comes next, as a rule: its markers go through the same pass, which reads all weights
         anyway, and are taken back; ``enter`` finds them.
@@ -41,7 +41,7 @@ class Writer:
         output = self.decoder.prefill(cache, torch.cat([inputs, markers]), layer)
         cache.rewind(cache.position - len(ids))
         conversation.ahead = Ahead(cache.position, ids, output)
-        return None if output.hidden is None else output.hidden[len(inputs) - 1]
+        return None if output.hidden is None else output.hidden[: len(inputs)]
 
     def _write_ids(self, conversation: Conversation, ids: list[int]) -> None:
         ahead, cache = conversation.ahead, conversation.cache

@@ -20,6 +20,7 @@ from audiocodec.prosody import PROSODY_WIDTH
 from audiocodec.reader import TokenReader
 
 AUDIO_OPEN, AUDIO_CLOSE = 8, 10  # reserved entries of the vocabulary around what is heard
+BEHIND_WORDS = len(TRAITS) + 1  # inputs behind the last word of a sound: how it was said, and the marker
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ HIDDEN = 64
 class TurnHead(nn.Module):
     """P(finished) from what the transformer makes of the words and what the manner net makes of the sound.
 
-    The transformer's stream after its last layer, at the marker that closes a sound, knows whether the words
-    could be over; the manner knows pitch, pauses and fillers.
+    The transformer's stream after its last layer, at the newest word, is what it would guess the next word
+    from, so it knows whether the words could be over; the manner knows pitch, pauses and fillers.
     """
 
     def __init__(self, width: int) -> None:

@@ -60,10 +60,15 @@ def runs_of(hearing: Hearing, features: FeatureSet, record: HeardUtterance) -> R
     return Runs(torch.stack(found_words), torch.stack(found_prosody), *rest)
 
 
+def words_of(hearing: Hearing, runs: Runs) -> Tensor:
+    """What the transformer reads while an utterance is spoken: its runs."""
+    words: Tensor = runs.words + hearing.say_how(runs.prosody)
+    return words
+
+
 def embeddings_of(hearing: Hearing, runs: Runs) -> Tensor:
-    """What the transformer reads of an utterance: its runs, then how it was said."""
-    words = runs.words + hearing.say_how(runs.prosody)
-    return torch.cat([words, hearing.trait_words(hearing.embedding, runs.traits)])
+    """What the transformer reads of a whole utterance: its runs, then how it was said."""
+    return torch.cat([words_of(hearing, runs), hearing.trait_words(hearing.embedding, runs.traits)])
 
 
 @torch.no_grad()

@@ -51,7 +51,7 @@ from assistant.training.speech_makers import (
     drawn_shares,
     speech_folder,
 )
-from assistant.training.texts import always_capital, for_choices, lines, spoken_form
+from assistant.training.texts import Line, always_capital, for_choices, lines, spoken_form
 from assistant.training.token_sounds import token_sounds
 from assistant.training.train_encoder import EncoderRecipe, Pace
 from assistant.training.train_manner import MannerRecipe, through_codebooks
@@ -243,6 +243,12 @@ def manner_recipe(hearing: Hearing, steps: int, shipped: bool = False) -> Manner
     return MannerRecipe(hearing.manner.train(), features, blanks, steps)
 
 
+def other_texts() -> list[Line]:
+    """Sentences that are not the dialogues', but for those on which settings are chosen."""
+    known = WideTexts(read_words(), package_sentences()).lines
+    return [line for line in known if line.kind == WIDE and not for_choices(line.source)]
+
+
 def omni_recipe(
     language: Language, pace: OmniPace, imagine: bool = False, shipped: bool = False
 ) -> OmniRecipe:
@@ -259,8 +265,7 @@ def omni_recipe(
     hearing.manner.eval().requires_grad_(False)
     backbone = load_backbone(store.path(*BACKBONE), working_dtype("cpu"))
     speech = Speech(ChatFormat(language.tokenizer), row_reader(language), language.names)
-    known = WideTexts(read_words(), package_sentences()).lines
-    wide = tuple(line.text for line in known if line.kind == WIDE and not for_choices(line.source))
+    wide = tuple(line.text for line in other_texts())
     hearing.trait_words.name(language.tokenizer.encode)
     recipe = OmniRecipe(backbone, hearing, features, speech, pace, wide)
     if shipped:

@@ -29,6 +29,7 @@ from assistant.training.hearing_recipes import (
     HEARD_WEAR,
     Language,
     heard_features,
+    other_texts,
     row_reader,
     speech_batches,
 )
@@ -39,14 +40,14 @@ from assistant.training.speech_makers import MAKERS, Use, speech_folder
 from assistant.training.texts import for_choices, lines, spoken_form
 from assistant.training.train_agreement import NOISES, AgreementRecipe, Bursts, hear_bursts, worn_bursts
 from assistant.training.train_manner import through_codebooks
-from assistant.training.train_turns import Streams, TurnRecipe, read_sounds, sentences
+from assistant.training.train_turns import READ_AT_ONCE, Streams, TurnRecipe, read_sounds, sentences
 from assistant.weights import store
 
 
 def turn_recipe(language: Language, steps: int, imagined: int) -> TurnRecipe:
     """The turn head's training on the shipped transformer: sentences that were heard, and imagined ones."""
     hearing = shipped_hearing(language)
-    count = f"{imagined} {len(heard_features(begun=True).records)}"
+    count = f"{imagined} imagined, {len(heard_features(begun=True).records)} heard"
     what = _fingerprint(count, WEIGHTS / ADAPTER_FILE, hearing.listener.codebooks, hearing.manner)
     streams = cache_dir() / "turns" / f"{what}.safetensors"
     if not streams.exists():
@@ -109,13 +110,13 @@ def _read_turns(language: Language, hearing: Hearing, imagined: int) -> Iterator
         heard = [(one.text, runs_of(hearing, features, one)) for one in features.records]
     sounds = [replace(runs, manner=None) if taught_manner(text) else runs for text, runs in heard]
     imagination = Imagination(hearing)
-    learned = [line for line in lines(test=False) if not for_choices(line.source)]
-    for text, finished in sentences(learned, imagined, rng):
+    said = [line for line in lines(test=False) if not for_choices(line.source)]
+    for text in sentences(said, other_texts(), imagined // 2, rng):
         found = rows(spoken_form(text, language.names))
         if found:
-            sounds.append(replace(imagination.runs(torch.tensor(found), rng), finished=finished))
+            sounds.append(imagination.runs(torch.tensor(found), rng))
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("sentences read", total=len(sounds))
+        task = progress.add_task("sentences read", total=-(-len(sounds) // READ_AT_ONCE))
         for part in read_sounds(backbone, hearing, ChatFormat(language.tokenizer), sounds):
-            progress.advance(task, len(part.finished))
+            progress.advance(task)
             yield part

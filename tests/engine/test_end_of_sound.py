@@ -9,6 +9,7 @@ from torch import Tensor
 from assistant.engine import omni as omni_module
 from assistant.engine.conversation import Conversation
 from assistant.engine.omni import Omni
+from assistant.model.chat import ChatFormat
 from assistant.model.turn_head import TurnHead
 from tests.engine.tiny_omni import BLOCK, CONFIG, SILENCE, answer, next_logits
 
@@ -34,6 +35,26 @@ def test_words_and_sound_judge_the_end_together(omni: Omni) -> None:
     assert quiet.finished == pytest.approx(ended.finished)  # no new words: their judgement still counts
     [loud] = judging.hear(conversation, "u1", BLOCK)
     assert loud.finished == 0.5
+
+
+@pytest.mark.parametrize("blocks", [1, 4, 5, 6, 11])
+def test_the_turn_head_reads_where_the_last_word_is(omni: Omni, blocks: int) -> None:
+    """However many words were written before the end, and with silence behind the last one."""
+    torch.manual_seed(4)
+    head, decoder = TurnHead(CONFIG.width), omni.parts.decoder
+    judging = Omni(replace(omni.parts, turn_head=head))
+    conversation = judging.open("")
+    for _ in range(blocks):
+        judging.hear(conversation, "u1", BLOCK)
+    judging.hear(conversation, "u1", 2 * SILENCE)
+    judging.end_audio(conversation, "u1")
+    mark, cache = conversation.reopen, decoder.new_cache(conversation.cache.shape)
+    assert mark is not None
+    decoder.prefill(cache, torch.tensor(ChatFormat(omni.parts.tokenizer).open("user")))
+    [segment] = conversation.items[0].segments
+    hidden = decoder.prefill(cache, segment.inputs[: 1 + blocks], CONFIG.layers).hidden
+    assert hidden is not None
+    assert mark.audio.words == pytest.approx(float(head.read(hidden[-1]).detach()), abs=1e-4)
 
 
 def test_the_turn_head_does_not_change_what_is_written(omni: Omni) -> None:

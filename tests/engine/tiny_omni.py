@@ -13,6 +13,7 @@ from assistant.engine.model import Step
 from assistant.engine.omni import Omni
 from assistant.model.config import ModelConfig
 from assistant.model.hearing import HeardBlock
+from assistant.model.manner import TRAITS
 from assistant.model.tokenizer import Tokenizer
 from assistant.session.engine import Answer
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_FRAMES, ENCODER_BLOCK_LENGTH, N_MELS
@@ -48,6 +49,7 @@ def byte_tokenizer() -> Tokenizer:
 class EarState:
     pcm: Tensor
     blocks: int
+    words: int = 0
 
     @property
     def frames(self) -> int:
@@ -55,7 +57,7 @@ class EarState:
 
 
 class Ears:
-    """Gives one embedding per loud block."""
+    """Gives one embedding per loud block, and at the end one for each trait."""
 
     def initial_state(self) -> EarState:
         return EarState(torch.zeros(0), 0)
@@ -70,10 +72,14 @@ class Ears:
         embeddings = torch.stack(found) if found else torch.zeros(0, CONFIG.width)
         codes = torch.zeros((blocks - state.blocks) * ENCODER_BLOCK_FRAMES, 5, dtype=torch.long)
         heard = HeardBlock(embeddings, 0.5, 1.0, blocks * ENCODER_BLOCK_FRAMES, codes)
-        return heard, EarState(pcm, blocks)
+        return heard, EarState(pcm, blocks, state.words + len(found))
 
     def flush(self, state: EarState) -> tuple[HeardBlock, EarState]:
-        return self.step(state, torch.zeros(-len(state.pcm) % ENCODER_BLOCK_LENGTH))
+        block, state = self.step(state, torch.zeros(-len(state.pcm) % ENCODER_BLOCK_LENGTH))
+        if state.words:
+            traits = torch.full((len(TRAITS), CONFIG.width), 0.1)
+            block = replace(block, embeddings=torch.cat([block.embeddings, traits]))
+        return block, state
 
 
 @dataclass(frozen=True)

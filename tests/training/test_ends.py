@@ -142,7 +142,9 @@ def test_the_silence_is_followed_with_the_real_turn_machine(
     )
     head = TurnHead(CONFIG.width)
     head.weights.data = torch.tensor([0.0, 0.0, finished])
-    wait = Listened(transcriber, head, End(VOICED, "finished")).wait_ms(TurnPolicy())
+    listened = Listened(transcriber, head, End(VOICED, "finished"))
+    wait = listened.wait_ms(TurnPolicy())
+    assert listened.finished(head) == (finished > 0)
     assert wait is not None
     assert expected_ms[0] <= wait <= expected_ms[1]
 

@@ -54,7 +54,7 @@ def changed(folder: Path, name: str) -> set[str]:
 
 def test_nothing_but_the_turn_head_is_written(folder: Path) -> None:
     width = MannerConfig().model_width
-    streams = Streams(torch.randn(8, width), torch.ones(8), torch.full((8,), torch.nan))
+    streams = Streams(torch.randn(8, width), torch.arange(8), torch.ones(8), torch.full((8,), torch.nan))
     recipe = TurnRecipe(TurnHead(width), streams, steps=1)
     runs.train(folder / "runs" / shipped_parts.TURNS_RUN, recipe, runs.Plan(1))
     shipped_parts.write_turn_head(folder)
@@ -165,7 +165,7 @@ def test_a_blend_lies_between_the_shipped_encoder_and_the_last_runs(folder: Path
 
 def test_trust_that_was_chosen_takes_the_place_of_what_was_learned(folder: Path) -> None:
     width = MannerConfig().model_width
-    streams = Streams(torch.randn(8, width), torch.ones(8), torch.full((8,), torch.nan))
+    streams = Streams(torch.randn(8, width), torch.arange(8), torch.ones(8), torch.full((8,), torch.nan))
     runs.train(
         folder / "runs" / shipped_parts.TURNS_RUN, TurnRecipe(TurnHead(width), streams, steps=1), runs.Plan(1)
     )
