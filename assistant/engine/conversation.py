@@ -46,7 +46,7 @@ class OpenAudio:
     begin: int  # cache position before the audio marker
     embeddings: tuple[Tensor, ...] = ()
     codes: tuple[Tensor, ...] = ()  # of every frame
-    unwritten: int = 0  # of the newest embeddings, how many are not in the cache yet
+    unwritten: int = 0  # of the newest embeddings, how many are not in the cache yet: the last never is
     words: float | None = None  # the transformer's logit that these words are all; none while new ones come
 
     def heard(self) -> Tensor | None:
