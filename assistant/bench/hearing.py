@@ -187,7 +187,7 @@ def long_listening(transcriber: Transcriber, minutes: float) -> Row:
         block, state = hearing.step(state, torch.from_numpy(sound))
         minute = "first minute" if heard_s < 60 else "last minute" if heard_s >= 60 * minutes - 60 else ""
         if minute:
-            text = transcriber.write_down(block.codes)
+            text = transcriber.write_down(block.reading)
             errors[minute] = errors[minute] + word_error(clip.text, text)
         heard_s += len(sound) / SAMPLE_RATE
         before = before or (peak_mb() if heard_s >= 60 else 0.0)

@@ -15,7 +15,7 @@ from assistant.model.turn_head import TurnHead
 from assistant.session.turn import TurnPolicy
 
 Trust = tuple[float, float, float]  # in the words, in the sound, and what is added to both
-WORDS, SOUND = (0.25, 0.5, 0.75, 1.0, 1.5), (1.0, 1.5, 2.0)
+WORDS, SOUND = (0.0, 0.25, 0.5, 0.75, 1.0), (1.0, 1.5)
 BIAS = (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
 LONGEST_MS = (225, 250, 300, 350, 400, 500, 600)  # silence within which 95 % of the finished are answered
 SLOWEST = "95 % answered within (ms)"

@@ -9,6 +9,7 @@ from assistant.engine.answering import Answering, Spoken
 from assistant.model.decoder import StepOutput
 from assistant.model.hearing import HeardBlock, HearingState
 from assistant.model.kv_cache import KVCache
+from audiocodec.reader import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Segment:
 
     kind: str  # "text", "audio" or "image"
     inputs: Tensor  # (T,) int64 token ids or (T, D) embeddings
-    codes: Tensor | None = None  # (frames, K) of sound: what it is written down from
+    reading: Reading | None = None  # of sound: what it is written down from
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class OpenAudio:
     state: HearingState
     begin: int  # cache position before the audio marker
     embeddings: tuple[Tensor, ...] = ()
-    codes: tuple[Tensor, ...] = ()  # of every frame
+    readings: tuple[Reading, ...] = ()  # of every frame
     unwritten: int = 0  # of the newest embeddings, how many are not in the cache yet: the last never is
     words: float | None = None  # the transformer's logit that these words are all; none while new ones come
 
@@ -55,11 +56,11 @@ class OpenAudio:
 
     def longer(self, block: HeardBlock) -> "OpenAudio":
         """The same with a block; its embeddings (k, D) take back what was made of the words so far."""
-        more, codes = block.embeddings, (*self.codes, block.codes)
+        more, readings = block.embeddings, (*self.readings, block.reading)
         if not len(more):
-            return replace(self, codes=codes)
+            return replace(self, readings=readings)
         unwritten, embeddings = self.unwritten + len(more), (*self.embeddings, more)
-        return replace(self, embeddings=embeddings, codes=codes, unwritten=unwritten, words=None)
+        return replace(self, embeddings=embeddings, readings=readings, unwritten=unwritten, words=None)
 
     def newest(self) -> Tensor:
         """The embeddings that are not in the cache yet, (k, D) with k > 0."""

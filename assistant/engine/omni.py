@@ -20,6 +20,7 @@ from assistant.model.transcribe import NO_WORDS, between_markers
 from assistant.model.turn_head import TurnHead
 from assistant.session.engine import Answer, Usage
 from audiocodec.numbers import CODEC_HOP_LENGTH
+from audiocodec.reader import Reading
 
 WRITTEN_AT_ONCE = 4  # embeddings: one or four, a pass of the transformer reads all its weights
 CANNOT_SEE = "(The user shows a picture, but you cannot see pictures yet.)"
@@ -91,7 +92,7 @@ class Omni:
         current = self.writer.enter(conversation, item, "user")
         if embeddings is not None:
             inputs = between_markers(self.parts.decoder, embeddings)
-            current.segments.append(Segment("audio", inputs, torch.cat(whole.codes)))
+            current.segments.append(Segment("audio", inputs, Reading.joined(whole.readings)))
             audio = replace(audio, words=self._close(conversation, whole))
             conversation.reopen = replace(conversation.reopen, audio=audio)
         else:  # nothing was said: the marker is taken back, so that the sound leaves no trace
@@ -317,18 +318,17 @@ class Omni:
 
     def transcribe(self, conversation: Conversation, item: str) -> Iterator[str]:
         """See ``OmniModel.transcribe``."""
-        found = [segment.codes for segment in conversation.find(item).segments]
-        codes = [one for one in found if one is not None]
-        if codes:
-            yield from self.write_down(torch.cat(codes))
+        found = [segment.reading for segment in conversation.find(item).segments]
+        readings = [one for one in found if one is not None]
+        if readings:
+            yield from self.write_down(Reading.joined(readings))
 
     def overhear(self, pcm: bytes) -> float:
         """See ``OmniModel.overhear``."""
         hearing = self._hearing()
         return hearing.only_agrees(hearing.hear_alone(pcm_floats(pcm)))
 
-    def write_down(self, codes: Tensor) -> Iterator[str]:
-        """Write down what codes (frames, K) say, piece by piece."""
-        hearing = self._hearing()
-        scribe = Scribe(self.parts.decoder, self.writer.format, hearing.reader.tokens)
-        yield from scribe.write(hearing.listener.read(codes))
+    def write_down(self, reading: Reading) -> Iterator[str]:
+        """Write down what frames (T,) say, piece by piece."""
+        scribe = Scribe(self.parts.decoder, self.writer.format, self._hearing().reader.tokens)
+        yield from scribe.write(reading)

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from assistant.model.agreement import Agreement
 from assistant.model.manner import TRAITS, Manner, MannerConfig, MannerOutput
 from assistant.model.trait_words import TraitWords, joined
-from audiocodec.listener import EAR_BOOKS, Frames, Listener, ListenerState
+from audiocodec.listener import EAR_BOOKS, Frames, Listener, ListenerState, RawFrames
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_LENGTH
 from audiocodec.prosody import PROSODY_WIDTH
-from audiocodec.reader import TokenReader
+from audiocodec.reader import Reading, TokenReader
 
 AUDIO_OPEN, AUDIO_CLOSE = 8, 10  # reserved entries of the vocabulary around what is heard
 BEHIND_WORDS = len(TRAITS) + 1  # inputs behind the last word of a sound: how it was said, and the marker
@@ -59,6 +59,7 @@ class HeardBlock:
     speech: float  # 0..1, how much of the last whole block is speech
     frames: int  # codec frames given since the beginning: what came later has not been judged
     codes: Tensor  # (frames of this call, K) codec tokens
+    reading: Reading  # of the same frames: what they are written down from
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,26 +110,27 @@ class Hearing(nn.Module):
         """See ``step``; so many blocks are encoded by one look of the encoder."""
         pcm = torch.cat([state.pcm, torch.nan_to_num(pcm.float(), posinf=1.0, neginf=-1.0).clamp(-1, 1)])
         embeddings: list[Tensor] = []
-        codes: list[Tensor] = []
+        named: list[Frames] = []
         speech = 0.0
         for part in torch.split(
             pcm[: len(pcm) // ENCODER_BLOCK_LENGTH * ENCODER_BLOCK_LENGTH], blocks * ENCODER_BLOCK_LENGTH
         ):
             if not len(part):
                 break
-            frames, listener = self.listener(part[None], state.listener, blocks)
-            early = min(max(0, self.listener.delay - state.frames), frames.codes.shape[1])
-            state = replace(state, listener=listener, frames=state.frames + frames.codes.shape[1])
-            if early == frames.codes.shape[1]:  # the silence before the utterance
+            raw, listener = self.listener.hear(part[None], state.listener, blocks)
+            count = raw.semantic.shape[1]
+            early = min(max(0, self.listener.delay - state.frames), count)
+            state = replace(state, listener=listener, frames=state.frames + count)
+            if early == count:  # the silence before the utterance
                 continue
-            frames = frames.after(early)
-            found, state = self._read(frames, state)
+            raw = raw.frames(slice(early, None))
+            named.append(self.listener.name(raw))
+            found, state = self._read(raw, named[-1], state)
             embeddings += found
-            codes.append(frames.codes[0])
         state = replace(state, pcm=pcm[len(pcm) // ENCODER_BLOCK_LENGTH * ENCODER_BLOCK_LENGTH :])
         if state.output is not None:
             speech = float(state.output.speech[0].sigmoid().mean())
-        return self._block(embeddings, codes, state, speech), state
+        return self._block(embeddings, named, state, speech), state
 
     @torch.inference_mode()
     def flush(self, state: HearingState) -> tuple[HeardBlock, HearingState]:
@@ -179,10 +181,13 @@ class Hearing(nn.Module):
         kinds = {name: max(of.items(), key=lambda pair: pair[1]) for name, of in shares.items()}
         return Impression(kinds, shares)
 
-    def _read(self, frames: Frames, state: HearingState) -> tuple[list[Tensor], HearingState]:
+    def _read(self, raw: RawFrames, frames: Frames, state: HearingState) -> tuple[list[Tensor], HearingState]:
+        """Embeddings of the runs that end with some frames, and the next state."""
         reading = self.listener.read(frames.codes[0])
         tokens = self.reader.tokens[reading.rows]
-        output, manner = self.manner(frames.semantic, frames.prosody, reading.blank[None], state.manner)
+        output, manner = self.manner(
+            frames.semantic, frames.prosody, reading.blank[None], raw.acoustic, state.manner
+        )
         ended: list[Run] = []
         run, last = state.run, state.last
         for index, best in enumerate(reading.best.tolist()):
@@ -211,12 +216,14 @@ class Hearing(nn.Module):
         return words + how
 
     def _block(
-        self, embeddings: list[Tensor], codes: list[Tensor], state: HearingState, speech: float
+        self, embeddings: list[Tensor], named: list[Frames], state: HearingState, speech: float
     ) -> HeardBlock:
         finished = 0.0 if state.output is None else float(state.output.finished[0, -1].sigmoid())
-        stacked = torch.cat(codes) if codes else torch.zeros(0, EAR_BOOKS, dtype=torch.long)
+        nothing = torch.zeros(0, EAR_BOOKS, dtype=torch.long)
+        codes = torch.cat([one.codes[0] for one in named]) if named else nothing
+        reading = Reading.joined([one.reading.part(0) for one in named])
         given = max(0, state.frames - self.listener.delay)
-        return HeardBlock(self._stack(embeddings), finished, speech, given, stacked)
+        return HeardBlock(self._stack(embeddings), finished, speech, given, codes, reading)
 
     def _stack(self, embeddings: list[Tensor]) -> Tensor:
         width = self.embedding.shape[1]

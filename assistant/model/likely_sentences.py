@@ -1,7 +1,7 @@
 """The likeliest sequences of tokens that some frames may say.
 
-Every frame names two tokens and how likely each of them, and nothing, is. A sequence's probability is the sum
-over all ways to say it, repeats of a token merged and blanks left out; the search keeps the best prefixes.
+Every frame names some tokens and how likely each of them, and nothing, is. A sequence's probability is the
+sum over all ways to say it, repeats of a token merged, blanks left out; the search keeps the best prefixes.
 Sources: Graves et al. 2006 (CTC, the sum over alignments); Hannun et al. 2014, arXiv:1408.2873 (the search).
 """
 

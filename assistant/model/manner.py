@@ -1,4 +1,9 @@
-"""How something was said and whether it is over: a small recurrent net over codec frames."""
+"""How something was said and whether it is over: a small recurrent net over codec frames.
+
+It reads the encoder's frames as well as the codes: a voice that breaks off is told from one that ends by how
+the last sounds are made, of which the codes keep little.
+Source of that: Smart Turn (Daily 2025), which judges turns on Whisper's encoder.
+"""
 
 from dataclasses import dataclass
 
@@ -23,6 +28,8 @@ class MannerConfig:
     model_width: int = 576
     semantic_width: int = 64
     hidden: int = 192
+    acoustic_width: int = 384  # of the encoder's frames
+    acoustic_read: int = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class MannerOutput:
 
 
 class Manner(nn.Module):
-    """A GRU that reads the codec's frames: words by their place in the model's space, and prosody.
+    """A GRU that reads frames: words by their place in the model's space, prosody, and the sound itself.
 
     Its state is one vector, so it costs nothing to keep or to copy.
     """
@@ -45,7 +52,10 @@ class Manner(nn.Module):
         super().__init__()
         self.config = config
         self.words = nn.Linear(config.model_width, config.semantic_width)
-        self.enter = nn.Linear(config.semantic_width + PROSODY_WIDTH + 1, config.hidden)
+        self.acoustic_norm = nn.LayerNorm(config.acoustic_width)
+        self.sounds = nn.Linear(config.acoustic_width, config.acoustic_read)
+        read = config.semantic_width + config.acoustic_read + PROSODY_WIDTH + 1
+        self.enter = nn.Linear(read, config.hidden)
         self.cell = nn.GRU(config.hidden, config.hidden, batch_first=True)
         self.finished = nn.Linear(config.hidden, 1)
         self.speech = nn.Linear(config.hidden, 1)
@@ -58,7 +68,7 @@ class Manner(nn.Module):
         return torch.zeros(1, batch, self.config.hidden)
 
     def forward(
-        self, semantic: Tensor, prosody: Tensor, blank: Tensor, state: Tensor
+        self, semantic: Tensor, prosody: Tensor, blank: Tensor, acoustic: Tensor, state: Tensor
     ) -> tuple[MannerOutput, Tensor]:
         """Read frames.
 
@@ -66,10 +76,12 @@ class Manner(nn.Module):
             semantic: (B, T, frame width), what the semantic codes stand for; the model width counts.
             prosody: (B, T, PROSODY_WIDTH).
             blank: (B, T) probability that a frame says nothing new.
+            acoustic: (B, T, acoustic width), see ``RawFrames``.
             state: (1, B, hidden).
         """
         words = torch.tanh(self.words(semantic[..., : self.config.model_width])) * (1 - blank[..., None])
-        x = nn.functional.gelu(self.enter(torch.cat([words, prosody, blank[..., None]], dim=-1)))
+        sounds = torch.tanh(self.sounds(self.acoustic_norm(acoustic)))
+        x = nn.functional.gelu(self.enter(torch.cat([words, sounds, prosody, blank[..., None]], dim=-1)))
         hidden, state = self.cell(x, state)
         traits = {name: head(hidden) for name, head in self.traits.items()}
         finished, speech = self.finished(hidden).squeeze(-1), self.speech(hidden).squeeze(-1)

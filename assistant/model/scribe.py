@@ -109,7 +109,6 @@ def cut(reading: Reading) -> list[Reading]:
     for end in range(1, len(clear) + 1):
         long = end - start >= PART_FRAMES and clear[end - 1] or end - start >= LONGEST_PART
         if long or end == len(clear):
-            here = slice(start, end)
-            parts.append(Reading(reading.blank[here], reading.rows[here], reading.shares[here]))
+            parts.append(reading.part(slice(start, end)))
             start = end
     return parts

@@ -13,6 +13,7 @@ from assistant.model.decoder import Decoder
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing, HearingState
 from assistant.model.scribe import Scribe
 from audiocodec.numbers import ENCODER_BLOCK_LENGTH, SAMPLE_RATE
+from audiocodec.reader import Reading
 
 NO_WORDS = "I couldn't hear any words."
 PAUSE_BLOCKS = 5  # blocks without speech that end an utterance: 0.8 s
@@ -25,7 +26,7 @@ class Stretch:
     """One stretch of speech as it was heard."""
 
     embeddings: Tensor  # (T, D) for the transformer, the summary last
-    codes: Tensor  # (frames, K)
+    reading: Reading  # (frames,)
     start_s: float
     end_s: float
 
@@ -46,30 +47,31 @@ def utterances(hearing: Hearing, pieces: Iterable[Tensor]) -> Iterator[Stretch]:
     """
     state, quiet, start, blocks = hearing.initial_state(), 0, 0, 0
     found: list[Tensor] = []
-    codes: list[Tensor] = []
+    readings: list[Reading] = []
     block_s = ENCODER_BLOCK_LENGTH / SAMPLE_RATE
     for piece in pieces:
         for part in torch.split(piece, ENCODER_BLOCK_LENGTH):
             heard, state = hearing.step(state, part)
             found.append(heard.embeddings)
-            codes.append(heard.codes)
+            readings.append(heard.reading)
             blocks = start + state.frames // 2
             quiet = 0 if heard.speech > SPEECH else quiet + 1
             spoken = state.runs > 0 or state.run is not None
             if (spoken and quiet >= PAUSE_BLOCKS) or state.frames * block_s / 2 >= LONGEST_S:
-                yield from _close(hearing, state, (found, codes), start * block_s)
-                state, found, codes, quiet, start = hearing.initial_state(), [], [], 0, blocks
-    yield from _close(hearing, state, (found, codes), start * block_s)
+                yield from _close(hearing, state, (found, readings), start * block_s)
+                state, found, readings, quiet, start = hearing.initial_state(), [], [], 0, blocks
+    yield from _close(hearing, state, (found, readings), start * block_s)
 
 
 def _close(
-    hearing: Hearing, state: HearingState, so_far: tuple[list[Tensor], list[Tensor]], start_s: float
+    hearing: Hearing, state: HearingState, so_far: tuple[list[Tensor], list[Reading]], start_s: float
 ) -> Iterator[Stretch]:
     heard, state = hearing.flush(state)
     if state.runs:
-        embeddings, codes = torch.cat([*so_far[0], heard.embeddings]), torch.cat([*so_far[1], heard.codes])
+        embeddings = torch.cat([*so_far[0], heard.embeddings])
+        reading = Reading.joined([*so_far[1], heard.reading])
         end_s = start_s + heard.frames * ENCODER_BLOCK_LENGTH / SAMPLE_RATE / 2
-        yield Stretch(embeddings, codes, start_s, end_s)
+        yield Stretch(embeddings, reading, start_s, end_s)
 
 
 def between_markers(decoder: Decoder, embeddings: Tensor) -> Tensor:
@@ -85,11 +87,11 @@ class Transcriber:
         self.decoder, self.hearing, self.chat = decoder, hearing, chat
         self.scribe = Scribe(decoder, chat, hearing.reader.tokens)
 
-    def write_down(self, codes: Tensor) -> str:
-        """Write one stretch down from its codes (frames, K)."""
-        return "".join(self.scribe.write(self.hearing.listener.read(codes)))
+    def write_down(self, reading: Reading) -> str:
+        """Write one stretch down from what its frames (T,) say."""
+        return "".join(self.scribe.write(reading))
 
     def __call__(self, pieces: Iterable[Tensor]) -> Iterator[Utterance]:
         """Write down pieces of (n,) samples at 24 kHz, an utterance at a time."""
         for heard in utterances(self.hearing, pieces):
-            yield Utterance(self.write_down(heard.codes), heard.start_s, heard.end_s)
+            yield Utterance(self.write_down(heard.reading), heard.start_s, heard.end_s)

@@ -1,7 +1,7 @@
 """What the encoder hears of the training speech, kept, so that everything behind it trains without it.
 
-A set is a folder of shards like the speech itself: ``semantic`` (float16) and ``prosody`` frames, one
-utterance after the other, and a record for each.
+A set is a folder of shards like the speech itself: ``semantic``, ``prosody`` and ``acoustic`` frames (see
+``RawFrames``; float16), one utterance after the other, and a record for each.
 """
 
 import json
@@ -20,12 +20,13 @@ from assistant.training.precision import mixed
 from assistant.training.speech_data import CorpusAudio, Utterance, read_corpus, shard_paths, trimmed
 from assistant.training.texts import BEGUN, put_aside, syllables
 from assistant.training.voices import whispered
-from audiocodec.listener import Listener
+from audiocodec.listener import Listener, RawFrames
 from audiocodec.numbers import CODEC_HOP_LENGTH
 from audiocodec.prosody import STEPS_PER_FRAME
 
 SAMPLE_RATE = 24_000
 SHARD = 256  # utterances
+KEPT = ("semantic", "prosody", "acoustic")  # of what the encoder gives
 QUIET_LEVEL, LOUD_LEVEL = -1.75, -1.2  # log10 of the root mean square of the voice
 SLOW_RATE, FAST_RATE = 2.75, 3.9  # syllables a second, pauses included
 LEAST_SYLLABLES = 4  # of which a rate can be told
@@ -64,6 +65,7 @@ class FeatureSet:
 
     semantic: Tensor  # (N, D) float16
     prosody: Tensor  # (N, PROSODY_WIDTH)
+    acoustic: Tensor  # (N, acoustic width) float16
     records: tuple[HeardUtterance, ...]
     codes: Tensor | None = None  # (N, K) int32 of those that went through the codebooks
 
@@ -197,39 +199,37 @@ def hear_corpus(
     for number in range(done, -(-len(records) // SHARD)):
         rng = np.random.default_rng((11, number))
         heard: list[HeardUtterance] = []
-        parts: list[tuple[Tensor, Tensor]] = []
+        parts: list[RawFrames] = []
         offset = 0
         for record in records[number * SHARD : (number + 1) * SHARD]:
             made = prepare(record, audio(record), wear, rng)
-            raw, clean = hear_whole(listener, closed(made, rng))
-            traits = dict(made.traits)
-            if made.traits["voicing"] == "voiced" and (pitch := pitch_trait(clean)):
+            raw = hear_whole(listener, closed(made, rng))
+            frames, traits = raw.semantic.shape[1], dict(made.traits)
+            if made.traits["voicing"] == "voiced" and (pitch := pitch_trait(raw.prosody[0].float())):
                 traits["pitch"] = pitch
             start, end = made.start // CODEC_HOP_LENGTH, -(-made.end // CODEC_HOP_LENGTH)
             heard.append(
-                HeardUtterance(offset, len(raw[0]), start, end, made.finished, record.text, record.kind,
+                HeardUtterance(offset, frames, start, end, made.finished, record.text, record.kind,
                                record.source, record.turn, record.voice, traits)
             )  # fmt: skip
             parts.append(raw)
-            offset += len(raw[0])
-        names = ("semantic", "prosody")
-        save_file({name: torch.cat(part) for name, part in zip(names, zip(*parts, strict=True), strict=True)},
-                  folder / f"{number:04d}.safetensors")  # fmt: skip
+            offset += frames
+        kept = {name: torch.cat([getattr(raw, name)[0] for raw in parts]).half() for name in KEPT}
+        save_file(kept, folder / f"{number:04d}.safetensors")
         lines = "".join(json.dumps(asdict(record)) + "\n" for record in heard)
         (folder / f"{number:04d}.jsonl").write_text(lines)
         yield number * SHARD + len(heard)
 
 
-def hear_whole(listener: Listener, sound: Audio) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Hear one sound in one pass: its frames in half precision, and its prosody."""
+def hear_whole(listener: Listener, sound: Audio) -> RawFrames:
+    """Hear one sound in one pass."""
     with mixed("cpu"):
-        raw = listener.hear_all(torch.from_numpy(sound)[None], HEARD_STRIDE)
-    return (raw.semantic[0].half(), raw.prosody[0].half()), raw.prosody[0].float()
+        return listener.hear_all(torch.from_numpy(sound)[None], HEARD_STRIDE)
 
 
 def read_features(*folders: Path) -> FeatureSet:
     """Read sets as one."""
-    parts: dict[str, list[Tensor]] = {"semantic": [], "prosody": []}
+    parts: dict[str, list[Tensor]] = {name: [] for name in KEPT}
     records, base = [], 0
     for folder in folders:
         for path in shard_paths(folder):
@@ -241,5 +241,5 @@ def read_features(*folders: Path) -> FeatureSet:
                 fields["offset"] += base
                 records.append(HeardUtterance(**fields))
             base += len(tensors["semantic"])
-    semantic, prosody = (torch.cat(found) for found in parts.values())
-    return FeatureSet(semantic, prosody.float(), tuple(records))
+    semantic, prosody, acoustic = (torch.cat(found) for found in parts.values())
+    return FeatureSet(semantic, prosody.float(), acoustic, tuple(records))

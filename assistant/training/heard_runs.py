@@ -41,9 +41,8 @@ def runs_of(hearing: Hearing, features: FeatureSet, record: HeardUtterance) -> R
     semantic, prosody = features.semantic[rows].float(), features.prosody[rows]
     reading = hearing.listener.read(features.codes[rows].long())
     tokens = hearing.reader.tokens[reading.rows]
-    output, _ = hearing.manner(
-        semantic[None], prosody[None], reading.blank[None], hearing.manner.initial_state(1)
-    )
+    acoustic, nothing = features.acoustic[rows].float(), hearing.manner.initial_state(1)
+    output, _ = hearing.manner(semantic[None], prosody[None], reading.blank[None], acoustic[None], nothing)
     best = reading.best
     starts = torch.cat([torch.ones(1, dtype=torch.bool), best[1:] != best[:-1]])
     run = starts.long().cumsum(0) - 1

@@ -34,7 +34,7 @@ from assistant.model.loading import load_backbone
 from assistant.model.manner import MannerConfig
 from assistant.model.tokenizer import Tokenizer, tokenizer_from_gguf
 from assistant.paths import RUNS, WEIGHTS, cache_dir
-from assistant.training.features import FeatureSet, hear_corpus, read_features
+from assistant.training.features import KEPT, FeatureSet, hear_corpus, read_features
 from assistant.training.lora import Adapted
 from assistant.training.precision import working_dtype
 from assistant.training.runs import load_module
@@ -138,7 +138,7 @@ def encoder_recipe(language: Language, pace: Pace, shipped: bool = False) -> Enc
 
 def snapshot_encoder(language: Language, shipped: bool = False) -> None:
     """Set down the encoder as the last run left it, or the shipped one; all that is trained behind it is
-    trained on this one. What an older one heard is dropped, unless it is the same.
+    trained on this one. What an older one heard is dropped, unless it is the same and as much was kept of it.
     """
     if shipped:
         listener = load_listener(WEIGHTS / ENCODER_FILE, language.embedding)
@@ -148,7 +148,7 @@ def snapshot_encoder(language: Language, shipped: bool = False) -> None:
         step = str(load_module(RUNS / ENCODER_RUN, "encoder", hearing.listener.encoder))
         load_module(RUNS / ENCODER_RUN, "reader", hearing.reader)
         listener = hearing.listener
-    mark = snapshot_mark()
+    mark, step = snapshot_mark(), f"{step} {' '.join(KEPT)}"
     if not mark.exists() or mark.read_text() != step:
         shutil.rmtree(cache_dir() / "heard", ignore_errors=True)
         mark.parent.mkdir(parents=True, exist_ok=True)

@@ -109,11 +109,14 @@ def write_agreement(folder: Path = WEIGHTS) -> list[Path]:
 
 def write_ear(folder: Path = WEIGHTS) -> list[Path]:
     """Write the encoder, the codebooks and the manner net of the last runs."""
-    language = read_language()
-    hearing, shipped = with_codebooks(language), shipped_hearing(language)
+    hearing = with_codebooks(read_language())
     load_module(RUNS / MANNER_RUN, "average", hearing.manner)
-    for part in ("agreement", "say_how", "trait_words"):
-        getattr(hearing, part).load_state_dict(getattr(shipped, part).state_dict())
+    kept = (
+        "agreement",
+        "say_how",
+        "trait_words",
+    )  # and nothing else: the shipped manner net may be of another shape
+    load_parts(WEIGHTS / CODEBOOKS_FILE, {name: getattr(hearing, name) for name in kept})
     save_encoder(folder / ENCODER_FILE, hearing.listener)
     save_codes(folder / CODEBOOKS_FILE, hearing, shipped_turn_head())
     return [folder / ENCODER_FILE, folder / CODEBOOKS_FILE, write_manifest(folder, HEARING)]

@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor, nn
 
 from assistant.model.manner import TRAITS, Manner
@@ -19,11 +21,12 @@ from audiocodec.listener import Listener, RawFrames
 from audiocodec.prosody import STEPS_PER_FRAME
 
 BATCH = 48
-DROPPED, UNSEEN = 0.5, 0.15  # of what the semantic codes stand for; of the frames, all of it
+DROPPED, UNSEEN = 0.5, 0.15  # of what codes stand for and of the sound; of the frames, all of it
 BLURRED = 0.05  # deviation of noise on the prosody, where there is any
 MOVED_PART, MOVED = 0.5, 0.25  # of the utterances: moved in pitch and loudness by so much (octaves, decades)
 AHEAD = (1, 3, 6, 12, 25)  # codec frames within each of which a voice may end
 AHEAD_WEIGHT = 0.5
+ROWS_AT_ONCE = 2_048  # frames that are named
 FIRST_JUDGED = -1  # frame behind the voice from which an end is judged; the encoder has heard more by then
 
 
@@ -84,8 +87,13 @@ def moved(prosody: Tensor, moves: Tensor) -> Tensor:
 
 def partly_seen(semantic: Tensor, prosody: Tensor) -> tuple[Tensor, Tensor]:
     """Frames (B, T, …) with much left out and the prosody blurred, so that they are not known by heart."""
-    semantic = nn.functional.dropout(semantic, DROPPED) * (torch.rand(*semantic.shape[:2], 1) > UNSEEN)
-    return semantic, prosody + BLURRED * torch.randn_like(prosody) * (prosody != 0)
+    return left_out(semantic), prosody + BLURRED * torch.randn_like(prosody) * (prosody != 0)
+
+
+def left_out(frames: Tensor) -> Tensor:
+    """Frames (B, T, C) of which much is dropped, of some all."""
+    kept = torch.rand(*frames.shape[:2], 1) > UNSEEN
+    return nn.functional.dropout(frames, DROPPED) * kept
 
 
 def manner_losses(
@@ -102,15 +110,13 @@ def manner_losses(
     from these.
     """
     length = max(record.frames for record in chosen)
-    pad = nn.functional.pad
     rows = [features.rows(record) for record in chosen]
-    semantic = torch.stack(
-        [pad(features.semantic[r].float(), (0, 0, 0, length - r.stop + r.start)) for r in rows]
+    semantic, prosody, acoustic, blank = (
+        nn.utils.rnn.pad_sequence([frames[row].float() for row in rows], batch_first=True)
+        for frames in (features.semantic, features.prosody, features.acoustic, blanks)
     )
-    prosody = torch.stack([pad(features.prosody[r], (0, 0, 0, length - r.stop + r.start)) for r in rows])
-    blank = torch.stack([pad(blanks[r], (0, length - r.stop + r.start)) for r in rows])
     semantic, prosody = partly_seen(semantic, moved(prosody, moves))
-    output, _ = manner(semantic, prosody, blank, manner.initial_state(len(chosen)))
+    output, _ = manner(semantic, prosody, blank, left_out(acoustic), manner.initial_state(len(chosen)))
     frame = torch.arange(length)[None]
     start, end, frames = (
         torch.tensor([getattr(record, name) for record in chosen])[:, None]
@@ -142,12 +148,13 @@ def manner_losses(
 def through_codebooks(listener: Listener, features: FeatureSet) -> tuple[FeatureSet, Tensor]:
     """What the codes of a set's frames stand for, and each frame's blank probability."""
     semantic, prosody, codes = [], [], []
-    for rows in torch.split(torch.arange(len(features.semantic)), 2_048):
-        raw = RawFrames(features.semantic[rows].float()[None], features.prosody[rows][None])
-        frames = listener.name(raw)
+    heard = (features.semantic, features.prosody, features.acoustic)
+    pieces = torch.split(torch.arange(len(features.semantic)), ROWS_AT_ONCE)
+    for rows in track(pieces, "frames named", console=Console(stderr=True)):
+        frames = listener.name(RawFrames(*(part[rows].float()[None] for part in heard)))
         semantic.append(frames.semantic[0].half())
         prosody.append(frames.prosody[0])
         codes.append(frames.codes[0].int())
     named = torch.cat(codes)
-    heard = replace(features, semantic=torch.cat(semantic), prosody=torch.cat(prosody), codes=named)
-    return heard, listener.read(named.long()).blank
+    coded = replace(features, semantic=torch.cat(semantic), prosody=torch.cat(prosody), codes=named)
+    return coded, listener.read(named.long()).blank

@@ -10,7 +10,7 @@ from audiocodec.front_end import FrontEnd, FrontEndState
 from audiocodec.named import DIGITS, NamedCodebooks
 from audiocodec.numbers import ENCODER_BLOCK_FRAMES, ENCODER_BLOCK_LENGTH, exact_div
 from audiocodec.prosody import STEPS_PER_FRAME, Prosody
-from audiocodec.reader import Reading, TokenReader
+from audiocodec.reader import LIKELY, Reading, TokenReader, read_frames
 from audiocodec.rvq import ResidualCodebooks
 
 PITCH_BOOKS, LOUDNESS_BOOKS = 1, 1
@@ -36,19 +36,20 @@ class Frames:
     codes: Tensor  # (B, T, K) int64
     semantic: Tensor  # (B, T, frame width), first in the language model's space, then how it sounds
     prosody: Tensor  # (B, T, PROSODY_WIDTH): octaves, voicing, loudness of each 20 ms
-
-    def after(self, count: int) -> "Frames":
-        """All but the first ``count`` frames."""
-        parts = (self.codes, self.semantic, self.prosody)
-        return Frames(*(part[:, count:] for part in parts))
+    reading: Reading  # (B, T): all that the ear found, or what is left of that in codes
 
 
 @dataclass(frozen=True, slots=True)
 class RawFrames:
-    """The same before quantisation; what codebooks are fitted on."""
+    """The same before quantisation, which codebooks are fitted on, and what no code keeps."""
 
     semantic: Tensor
     prosody: Tensor
+    acoustic: Tensor  # (B, T, width): the sound as the encoder's window knows it, before any words
+
+    def frames(self, part: slice) -> "RawFrames":
+        """Some frames of all."""
+        return RawFrames(self.semantic[:, part], self.prosody[:, part], self.acoustic[:, part])
 
 
 class Codebooks(nn.Module):
@@ -62,16 +63,19 @@ class Codebooks(nn.Module):
 
     def forward(self, raw: RawFrames, reader: TokenReader) -> Frames:
         """Name frames; their words as the reader finds them."""
-        semantic_codes, semantic = self.semantic(raw.semantic, reader)
+        reading = read_frames(reader, raw.semantic, LIKELY)
+        names = self.semantic.spell(reading, len(reader))
         pitch_codes, pitch = self.pitch(raw.prosody[..., :PITCH_WIDTH])
         loudness_codes, loudness = self.loudness(raw.prosody[..., PITCH_WIDTH:])
-        codes = torch.cat([semantic_codes, pitch_codes, loudness_codes], dim=-1)
-        return Frames(codes, semantic, torch.cat([pitch, loudness], dim=-1))
+        codes = torch.cat([names, pitch_codes, loudness_codes], dim=-1)
+        prosody = torch.cat([pitch, loudness], dim=-1)
+        return Frames(codes, self.semantic.decode(names, reader), prosody, reading)
 
     def decode(self, codes: Tensor, reader: TokenReader) -> Frames:
         """Give what codes (B, T, K) stand for."""
         names, how = codes[..., :DIGITS], codes[..., DIGITS:]
-        return Frames(codes, self.semantic.decode(names, reader), self.prosody(how))
+        reading = self.semantic.read(names, len(reader))
+        return Frames(codes, self.semantic.decode(names, reader), self.prosody(how), reading)
 
     def prosody(self, codes: Tensor) -> Tensor:
         """Give the prosody (B, T, PROSODY_WIDTH) that the codes behind the names (B, T, 2) stand for."""
@@ -111,10 +115,11 @@ class Listener(nn.Module):
         if pcm.shape[-1] % ENCODER_BLOCK_LENGTH:
             raise ValueError(f"got {pcm.shape[-1]} samples, need a multiple of {ENCODER_BLOCK_LENGTH}")
         mel, _, samples, front_end = self.front_end(pcm, state.front_end)
-        _, semantic, encoder = self.encoder(mel, state.encoder, stride)
+        hidden, semantic, encoder = self.encoder(mel, state.encoder, stride)
         prosody, past = self.prosody(samples, state.prosody)
         prosody, count = torch.cat([state.late, prosody], dim=1), semantic.shape[1]
-        raw = RawFrames(semantic, prosody[:, :count])
+        acoustic = hidden.unflatten(1, (count, -1)).mean(dim=2)
+        raw = RawFrames(semantic, prosody[:, :count], acoustic)
         return raw, ListenerState(front_end, encoder, past, prosody[:, count:])
 
     def hear_all(self, pcm: Tensor, stride: int = 1) -> RawFrames:
@@ -126,8 +131,7 @@ class Listener(nn.Module):
         moved += -moved % stride
         sound = nn.functional.pad(pcm, (0, moved * ENCODER_BLOCK_LENGTH - pcm.shape[-1]))
         raw, _ = self.hear(sound, self.initial_state(len(pcm)), stride)
-        here = slice(self.delay, self.delay + blocks * ENCODER_BLOCK_FRAMES)
-        return RawFrames(raw.semantic[:, here], raw.prosody[:, here])
+        return raw.frames(slice(self.delay, self.delay + blocks * ENCODER_BLOCK_FRAMES))
 
     def forward(self, pcm: Tensor, state: ListenerState, stride: int = 1) -> tuple[Frames, ListenerState]:
         """Hear and name (B, n * ENCODER_BLOCK_LENGTH) samples at 24 kHz: 2 n frames.

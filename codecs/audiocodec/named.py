@@ -32,20 +32,16 @@ class NamedCodebooks(nn.Module):
         self.register_buffer("along", torch.ones(()))  # how far frames reach in the direction of their token
         self.register_buffer("nothing", torch.zeros(width))  # the mean frame that says nothing new
 
-    def forward(self, frames: Tensor, reader: TokenReader) -> tuple[Tensor, Tensor]:
-        """Name frames (B, T, width): codes (B, T, DIGITS) int64 and the vectors that they stand for."""
-        codes = self.spell(read_frames(reader, frames), len(reader))
-        return codes, self.decode(codes, reader)
-
     def spell(self, reading: Reading, tokens: int) -> Tensor:
-        """Spell what frames (...) say with a reader of so many ``tokens``: codes (..., DIGITS).
+        """Spell what frames (...) say with a reader of so many ``tokens``: codes (..., DIGITS) int64.
 
         Raises:
             ValueError: the codes cannot name so many tokens.
         """
         if tokens**2 * LEVELS > self.size**DIGITS:
             raise ValueError(f"{DIGITS} codes of {self.size} cannot name two of {tokens} tokens")
-        lead, blank = nearest(reading.shares[..., 0], LEADS), nearest(reading.blank, (*BLANKS, SURELY_BLANK))
+        first = reading.shares[..., 0] / reading.shares[..., :2].sum(dim=-1)
+        lead, blank = nearest(first, LEADS), nearest(reading.blank, (*BLANKS, SURELY_BLANK))
         level = torch.where(blank == len(BLANKS), LEVELS - 1, blank * len(LEADS) + lead)
         number = (reading.rows[..., 0] * tokens + reading.rows[..., 1]) * LEVELS + level
         return number[..., None] // places(self.size, number.device) % self.size

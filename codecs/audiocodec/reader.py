@@ -1,5 +1,6 @@
 """The link between projected frames and the language model's tokens."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,8 @@ from audiocodec.token_sounds import LONGEST, SIDES, SOUND_FEATURES, sound_featur
 
 ROW_NORM = 3.0
 BLANK_BIAS = 2.0
+LIKELY = 8  # tokens of a frame that a transcript may be made of
+LEAST = 1e-7  # probability
 
 
 class TokenReader(nn.Module):
@@ -72,11 +75,11 @@ class TokenReader(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What frames say: the two likeliest tokens of each and how sure that is."""
+    """What frames say: the likeliest tokens of each and how sure that is."""
 
     blank: Tensor  # (...,) probability that a frame says nothing new
-    rows: Tensor  # (..., 2) the reader's rows, the likelier one first
-    shares: Tensor  # (..., 2) their probabilities where something is said; they sum to 1
+    rows: Tensor  # (..., k) the reader's rows, the likelier ones first
+    shares: Tensor  # (..., k) their probabilities where something is said; they sum to 1
 
     @property
     def best(self) -> Tensor:
@@ -84,9 +87,22 @@ class Reading:
         says = (1 - self.blank) * self.shares[..., 0] > self.blank
         return torch.where(says, 1 + self.rows[..., 0], 0)
 
+    def part(self, which: int | slice) -> "Reading":
+        """One or some of the first dimension."""
+        return Reading(self.blank[which], self.rows[which], self.shares[which])
 
-def read_frames(reader: TokenReader, frames: Tensor) -> Reading:
-    """Read frames (B, T, D)."""
+    @staticmethod
+    def joined(readings: Sequence["Reading"]) -> "Reading":
+        """Several, one after the other along the first dimension; nothing of none."""
+        if not readings:
+            return Reading(torch.zeros(0), torch.zeros(0, LIKELY, dtype=torch.long), torch.zeros(0, LIKELY))
+        parts = zip(*((one.blank, one.rows, one.shares) for one in readings), strict=True)
+        return Reading(*(torch.cat(part) for part in parts))
+
+
+def read_frames(reader: TokenReader, frames: Tensor, likely: int = 2) -> Reading:
+    """Read frames (B, T, D): so many ``likely`` tokens of each. No probability is quite 0."""
     probabilities = reader(frames).float().softmax(dim=-1)
-    shares, rows = probabilities[..., 1:].topk(2, dim=-1)
-    return Reading(probabilities[..., 0], rows, shares / shares.sum(dim=-1, keepdim=True).clamp(min=1e-9))
+    shares, rows = probabilities[..., 1:].topk(min(likely, len(reader)), dim=-1)
+    shares = shares.clamp(min=LEAST)
+    return Reading(probabilities[..., 0].clamp(min=LEAST), rows, shares / shares.sum(dim=-1, keepdim=True))

@@ -53,7 +53,8 @@ def test_blocks_equal_whole(listener: Listener) -> None:
         start = sum(part.semantic.shape[1] for part in parts) // 2 * ENCODER_BLOCK_LENGTH
         part, state = listener.hear(pcm[:, start : start + blocks * ENCODER_BLOCK_LENGTH], state)
         parts.append(part)
-    for name in ("semantic", "prosody"):
+    assert whole.acoustic.shape == (1, 18, CONFIG.width)
+    for name in ("semantic", "prosody", "acoustic"):
         joined = torch.cat([getattr(part, name) for part in parts], dim=1)
         torch.testing.assert_close(joined, getattr(whole, name), atol=2e-5, rtol=1e-4)
 
@@ -75,6 +76,9 @@ def test_the_delay_is_silence_first_and_can_be_taken_out(listener: Listener) -> 
     rest, _ = listener.hear(torch.zeros(1, ENCODER_BLOCK_LENGTH), state)
     late = torch.cat([raw.semantic, rest.semantic], dim=1)
     torch.testing.assert_close(listener.hear_all(pcm).semantic, late[:, 2:], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        listener.hear_all(pcm).acoustic[:, :8], raw.acoustic[:, 2:], atol=2e-5, rtol=1e-4
+    )
     silence, _ = listener.hear(torch.zeros(1, ENCODER_BLOCK_LENGTH), listener.initial_state(1))
     torch.testing.assert_close(silence.prosody, raw.prosody[:, :2])
 

@@ -28,13 +28,13 @@ def test_every_word_survives_codes_that_never_met_it() -> None:
     left = books.fit(torch.cat([met, 0.1 * torch.randn(300, WIDTH)]), reader)
     assert 0 < left < 0.3
     unmet = frames_of(reader, torch.arange(1, ROWS, 2))
-    codes, vectors = books(unmet[None], reader)
+    codes = books.spell(read_frames(reader, unmet[None]), ROWS)
+    vectors = books.decode(codes, reader)
     assert codes.shape == (1, len(unmet), DIGITS)
     assert int(codes.min()) >= 0
     assert int(codes.max()) < SIZE
     assert (books.read(codes, ROWS).best[0] - 1).tolist() == list(range(1, ROWS, 2))
     assert (reader(vectors).argmax(dim=-1) == reader(unmet[None]).argmax(dim=-1)).all()
-    torch.testing.assert_close(books.decode(codes, reader), vectors)
 
 
 def test_doubt_survives() -> None:
@@ -49,8 +49,21 @@ def test_doubt_survives() -> None:
     torch.testing.assert_close(said.shares[known, 0], lead[known], atol=0.06, rtol=0)
     assert said.best.tolist() == [4, 70, 0, 0, 69]
     frames = frames_of(reader, torch.arange(ROWS), spread=2.0)[None]
-    exact, coded = read_frames(reader, frames), books.read(books(frames, reader)[0], ROWS)
+    exact = read_frames(reader, frames)
+    coded = books.read(books.spell(exact, ROWS), ROWS)
     assert (exact.best == coded.best).float().mean() > 0.9
+
+
+def test_more_tokens_than_two_are_read_but_not_named() -> None:
+    reader, books = make_reader(), NamedCodebooks(SIZE, WIDTH)
+    frames = frames_of(reader, torch.arange(ROWS), spread=2.0)[None]
+    two, eight = (read_frames(reader, frames, likely) for likely in (2, 8))
+    torch.testing.assert_close(eight.shares.sum(dim=-1), torch.ones(1, ROWS))
+    assert (eight.rows[..., :2] == two.rows).all()
+    assert (eight.best == two.best).float().mean() > 0.9
+    assert (books.spell(eight, ROWS) == books.spell(two, ROWS)).all()
+    halves = [eight.part(0).part(slice(0, 30)), eight.part(0).part(slice(30, None))]
+    torch.testing.assert_close(Reading.joined(halves).shares, eight.shares[0])
 
 
 def test_more_tokens_than_codes_can_name_are_refused() -> None:

@@ -17,6 +17,7 @@ from assistant.model.manner import TRAITS
 from assistant.model.tokenizer import Tokenizer
 from assistant.session.engine import Answer
 from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_FRAMES, ENCODER_BLOCK_LENGTH, N_MELS
+from audiocodec.reader import Reading
 
 CONFIG = ModelConfig(
     layers=2,
@@ -71,7 +72,7 @@ class Ears:
                 found.append(torch.sin(torch.arange(CONFIG.width) * block.mean() * blocks))
         embeddings = torch.stack(found) if found else torch.zeros(0, CONFIG.width)
         codes = torch.zeros((blocks - state.blocks) * ENCODER_BLOCK_FRAMES, 5, dtype=torch.long)
-        heard = HeardBlock(embeddings, 0.5, 1.0, blocks * ENCODER_BLOCK_FRAMES, codes)
+        heard = HeardBlock(embeddings, 0.5, 1.0, blocks * ENCODER_BLOCK_FRAMES, codes, Reading.joined([]))
         return heard, EarState(pcm, blocks, state.words + len(found))
 
     def flush(self, state: EarState) -> tuple[HeardBlock, EarState]:

@@ -1,6 +1,7 @@
 """Training of hearing on a corpus of tones: data is resumable, losses fall, runs agree with the live path."""
 
 import copy
+from dataclasses import replace
 from math import log
 from pathlib import Path
 
@@ -301,15 +302,22 @@ def test_heard_frames_train_manner_and_make_the_live_runs(
 @torch.inference_mode()
 def test_runs_of_kept_frames_are_those_of_the_live_path(hearing: Hearing) -> None:
     pcm = torch.randn(6 * 3_840, generator=torch.Generator().manual_seed(3)) * 0.2
-    frames = hearing.listener.name(hearing.listener.hear_all(pcm[None]))
+    raw = hearing.listener.hear_all(pcm[None])
+    frames = hearing.listener.name(raw)
     record = HeardUtterance(0, 12, 0, 12, True, "", "ask", "", 0, "", {})
-    features = FeatureSet(frames.semantic[0], frames.prosody[0], (record,), frames.codes[0].int())
+    features = FeatureSet(
+        frames.semantic[0], frames.prosody[0], raw.acoustic[0], (record,), frames.codes[0].int()
+    )
     runs = runs_of(hearing, features, record)
     block, state = hearing.step(hearing.initial_state(), pcm)
     last, _ = hearing.flush(state)
     live = torch.cat([block.embeddings, last.embeddings])
     kept = embeddings_of(hearing, runs)
     torch.testing.assert_close(kept, live, atol=2e-3, rtol=2e-3)
+    assert runs.manner is not None
+    assert torch.tensor(runs.manner).sigmoid() == pytest.approx(last.finished, abs=1e-3)
+    other = replace(features, acoustic=features.acoustic.flip(0))
+    assert runs_of(hearing, other, record).manner != pytest.approx(runs.manner, abs=1e-3)
 
 
 def test_what_is_prepared_tells_its_truth(corpus: Path) -> None:

@@ -47,7 +47,7 @@ def make_hearing(seed: int = 0) -> Hearing:
     torch.manual_seed(seed)
     embedding = torch.randn(40, WIDTH)
     phones = torch.randint(1, 40, (25, SIDES, LONGEST))
-    hearing = new_hearing(CONFIG, MannerConfig(WIDTH, 8, 16), embedding, torch.arange(5, 30), phones)
+    hearing = new_hearing(CONFIG, MannerConfig(WIDTH, 8, 16, 24, 8), embedding, torch.arange(5, 30), phones)
     assert hearing.listener.encoder.spell is not None
     torch.nn.init.normal_(hearing.listener.encoder.spell.weight)
     for name, value in hearing.listener.codebooks.named_buffers():

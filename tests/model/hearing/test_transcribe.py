@@ -35,7 +35,9 @@ def hearing() -> Hearing:
         past_blocks=3,
         **sizes,
     )
-    hearing = new_hearing(config, MannerConfig(WIDTH, 8, 16), torch.randn(40, WIDTH), torch.arange(5, 30))
+    hearing = new_hearing(
+        config, MannerConfig(WIDTH, 8, 16, 24, 8), torch.randn(40, WIDTH), torch.arange(5, 30)
+    )
     for name, value in hearing.listener.codebooks.named_buffers():
         value.copy_(torch.ones_like(value) if name.endswith("scale") else torch.randn_like(value))
     return hearing.eval()
@@ -56,7 +58,7 @@ def test_pauses_and_length_cut(hearing: Hearing) -> None:
     long = list(utterances(hearing, [noise(LONGEST_S + 3)]))
     assert len(long) == 2
     assert long[0].end_s == pytest.approx(long[1].start_s, abs=0.2)
-    assert [len(one.codes) * 0.08 for one in long] == pytest.approx([LONGEST_S, 3], abs=0.4)
+    assert [len(one.reading.blank) * 0.08 for one in long] == pytest.approx([LONGEST_S, 3], abs=0.4)
     set_speech(hearing, -9.0)
     assert len(list(utterances(hearing, [noise(4)]))) > 2
 
