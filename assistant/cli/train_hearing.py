@@ -152,7 +152,7 @@ def codebooks(
         print(f"{name}: variance left over {', '.join(f'{part:.3f}' for part in left)}")
 
 
-def manner(steps: Steps = 800, shipped: Shipped = False, threads: Threads = 0) -> None:
+def manner(steps: Steps = 3_000, shipped: Shipped = False, threads: Threads = 0) -> None:
     """Train the judge of manner and of the end of a turn."""
     from assistant.paths import RUNS
     from assistant.training.hearing_recipes import (
