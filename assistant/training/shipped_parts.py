@@ -111,11 +111,8 @@ def write_ear(folder: Path = WEIGHTS) -> list[Path]:
     """Write the encoder, the codebooks and the manner net of the last runs."""
     hearing = with_codebooks(read_language())
     load_module(RUNS / MANNER_RUN, "average", hearing.manner)
-    kept = (
-        "agreement",
-        "say_how",
-        "trait_words",
-    )  # and nothing else: the shipped manner net may be of another shape
+    # Nothing else is read from the shipped file, because its manner net may be of another shape.
+    kept = ("agreement", "say_how", "trait_words")
     load_parts(WEIGHTS / CODEBOOKS_FILE, {name: getattr(hearing, name) for name in kept})
     save_encoder(folder / ENCODER_FILE, hearing.listener)
     save_codes(folder / CODEBOOKS_FILE, hearing, shipped_turn_head())
