@@ -17,9 +17,11 @@ from audiocodec.mel_decoder import MelDecoder
 from audiocodec.numbers import MEL_FRAMES_PER_CODEC_FRAME
 from audiocodec.sound_codes import ALL, MEL_SPREAD, SoundCoder, with_room
 
-BATCH = 12
-CROP_FRAMES = 32  # codec frames, all of which are judged: a stream begins with no history
-EAR_MOVES = 8  # codec frames by which the ear's window is moved at most, so that it hears beginnings too
+BATCH = 8
+CROP_FRAMES = 48  # codec frames, all of which are judged: a stream begins with no history
+EAR_MOVES = 24  # codec frames by which the ear's window is moved at most, so that it hears beginnings too
+COLOUR_WEIGHT = 0.5  # of the error of a crop's mean spectrum, by which voices are told apart
+SOUNDING = 2.5  # below a crop's loudest frame, in mean log mel, a frame still counts in that
 SLOPE_WEIGHT = 0.5  # of the error of the change from frame to frame, against blur
 EAR_WEIGHT = 0.7
 BETAS, WEIGHT_DECAY = (0.9, 0.98), 0.01
@@ -115,13 +117,16 @@ class CodecRecipe:
             heard = self.ear(made[:, :until], goal[:, :until])
         error = (made - goal).abs().mean()
         slope = (made.diff(dim=1) - goal.diff(dim=1)).abs().mean()
-        loss, shown = (error + SLOPE_WEIGHT * slope) / MEL_SPREAD + EAR_WEIGHT * heard, {}
+        colour = colour_error(made, goal)
+        spectra = error + SLOPE_WEIGHT * slope + COLOUR_WEIGHT * colour
+        loss, shown = spectra / MEL_SPREAD + EAR_WEIGHT * heard, {"colour": float(colour.detach())}
         if self.critic is not None and number >= self.pace.critic_from:
             judged = judging_loss(self.critic, made, goal)
             self.judging.zero_grad(set_to_none=True)
             torch.autograd.backward(judged)
             self.judging.step()
-            loss, shown = loss + fooling_loss(self.critic, made, goal), {"critic": float(judged.detach())}
+            loss = loss + fooling_loss(self.critic, made, goal)
+            shown["critic"] = float(judged.detach())
         for optimizer in self.learning:
             optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -130,6 +135,13 @@ class CodecRecipe:
             optimizer.step()
         follow(self.average, self.nets, number, KEPT)
         return {"mel": float(error.detach()), "ear": float(heard.detach())} | shown
+
+
+def colour_error(made: Tensor, true: Tensor) -> Tensor:
+    """Mean distance of the mean spectra of two (B, T, N_MELS), of frames that sound."""
+    level = true.mean(dim=-1, keepdim=True)
+    sounds = (level > level.amax(dim=1, keepdim=True) - SOUNDING).float()
+    return (((made - true) * sounds).sum(dim=1) / sounds.sum(dim=1)).abs().mean()
 
 
 def room(rng: np.random.Generator, batch: int, frames: int) -> Tensor:

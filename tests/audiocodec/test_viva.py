@@ -69,7 +69,10 @@ def make_listener() -> Listener:
 
 @pytest.fixture
 def codec() -> VivaCodec[Count]:
-    return VivaCodec(make_listener(), SoundCoder(CODER), MelDecoder(DECODER), MeanVocoder()).eval()
+    coder, decoder = SoundCoder(CODER), MelDecoder(DECODER)
+    for memory in (coder.memory, decoder.memory):  # it adds nothing before it has learned
+        torch.nn.init.normal_(memory.recall.weight)
+    return VivaCodec(make_listener(), coder, decoder, MeanVocoder()).eval()
 
 
 def test_bitrate_keeps_to_its_limit() -> None:

@@ -9,12 +9,12 @@ import torch
 
 from assistant.errors import WeightsError
 from assistant.training import runs
-from assistant.training.codec_clips import CodecClips, CodedProsody, crop
+from assistant.training.codec_clips import CodecClips, CodedProsody, coloured, crop
 from assistant.training.coded_clips import CodedClips, kept_clips
 from assistant.training.ear_loss import EarLoss
 from assistant.training.speech_data import write_shard
 from assistant.training.texts import Line
-from assistant.training.train_codec import CodecNets, CodecRecipe, Pace, room
+from assistant.training.train_codec import CodecNets, CodecRecipe, Pace, colour_error, room
 from assistant.training.train_renderer import Kept
 from assistant.training.train_vocoder import VocoderPlan, VocoderRecipe
 from assistant.training.voices import Spoken
@@ -67,7 +67,7 @@ def test_the_codes_are_learned_and_a_run_goes_on_as_if_it_had_not_stopped(
     clips: CodecClips, tmp_path: Path
 ) -> None:
     recipe = make_recipe(clips)
-    losses = [recipe.step(number) for number in range(12)]
+    losses = [recipe.step(number) for number in range(24)]
     assert losses[-1]["mel"] < 0.8 * losses[0]["mel"]
     assert losses[-1]["ear"] < losses[0]["ear"]
     first = make_recipe(clips)
@@ -96,14 +96,14 @@ def test_a_critic_joins_a_run_that_began_without(clips: CodecClips, tmp_path: Pa
 
 def test_bands_of_the_ear_are_found_in_decoded_spectra(clips: CodecClips) -> None:
     loss, rng = EarLoss(Encoder(EAR)), np.random.default_rng(3)
-    loss.fit(clips.draw(rng, 6, 32) for _ in range(6))
+    loss.fit(clips.draw(rng, 6, 32) for _ in range(20))
     pcm = clips.draw(rng, 6, 32)
     log_mel, front_end = LogMel(), FrontEnd()
     mel, _ = log_mel(pcm, log_mel.initial_state(6))
     _, power, _, _ = front_end(pcm, front_end.initial_state(6))
     found = loss.power(mel)
     spread = (power - power.mean(dim=(0, 2), keepdim=True)).abs().mean()
-    assert (found - power)[..., 8:-2].abs().mean() < 0.3 * spread
+    assert (found - power)[..., 8:-2].abs().mean() < 0.4 * spread  # tones, which bands tell apart less than voices
     assert float(loss(mel, mel)) == 0
     assert 0 < float(loss(mel + 0.1 * torch.randn_like(mel), mel)) < float(loss(mel.flip(0), mel))
 
@@ -141,7 +141,31 @@ def test_crops_are_as_long_as_asked_and_of_other_levels() -> None:
     assert min(levels) < 0.1 < max(levels) < 0.5
     long = crop(sound, rng, 40 * CODEC_HOP_LENGTH)
     assert len(long) == 40 * CODEC_HOP_LENGTH
-    assert not long[-20_000:].any()
+    assert np.abs(long[-20_000:]).max() < 1e-4
+
+
+def test_another_colour_is_as_loud_and_the_same_all_the_time() -> None:
+    rng = np.random.default_rng(5)
+    half = rng.normal(0, 0.1, 24_000)
+    other = coloured(np.concatenate([half, half]), rng)
+    assert np.square(other).mean() == pytest.approx(0.01, rel=0.05)
+    spectra = [np.abs(np.fft.rfft(one)) for one in (half, other[:24_000], other[24_000:])]
+    bands = [one[:12_000].reshape(100, 120).mean(axis=1) for one in spectra]
+    assert np.abs(np.log(bands[1] / bands[2])).max() < 0.02
+    assert np.log(bands[1] / bands[0]).std() > 0.2
+
+
+def test_the_error_of_colour_is_that_of_means_of_what_sounds() -> None:
+    true = torch.full((1, 4, 3), -2.0)
+    true[:, 3] = -9.0
+    made = true.clone()
+    made[:, 0] += 1
+    made[:, 1] -= 1
+    assert float(colour_error(made, true)) == 0
+    made[:, 3] += 5  # does not sound
+    assert float(colour_error(made, true)) == 0
+    made[:, 2, 0] += 3
+    assert float(colour_error(made, true)) == pytest.approx(1 / 3)
 
 
 def test_room_comes_and_goes() -> None:
