@@ -8,6 +8,7 @@ from torch import nn
 
 from assistant.errors import WeightsError
 from assistant.model.parts import fill_parts, read_tensors, save_parts
+from audiocodec.colour import Colour
 from audiocodec.mel_decoder import DecoderConfig, MelDecoder
 from audiocodec.sound_codes import SoundCoder, SoundCoderConfig
 from audiocodec.vocoder import SourceFilterVocoder, VocoderConfig
@@ -20,12 +21,18 @@ class CodecParts:
     """What the codec has beside the ear."""
 
     coder: SoundCoder
+    colour: Colour
     decoder: MelDecoder
     vocoder: SourceFilterVocoder  # of many voices
 
     def by_name(self) -> dict[str, nn.Module]:
         """The nets by their names in the file."""
-        return {"coder": self.coder, "decoder": self.decoder, "vocoder": self.vocoder}
+        return {
+            "coder": self.coder,
+            "colour": self.colour,
+            "decoder": self.decoder,
+            "vocoder": self.vocoder,
+        }
 
 
 def save_codec(path: Path, parts: CodecParts) -> None:
@@ -48,6 +55,7 @@ def read_codec(path: Path) -> CodecParts:
     try:
         parts = CodecParts(
             SoundCoder(SoundCoderConfig(**json.loads(sizes["coder"]))),
+            Colour(),
             MelDecoder(DecoderConfig(**json.loads(sizes["decoder"]))),
             SourceFilterVocoder(VocoderConfig(**json.loads(sizes["vocoder"]))),
         )

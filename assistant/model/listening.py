@@ -112,4 +112,4 @@ def load_codec(folder: Path | None = None) -> VivaCodec[VocoderState]:
     load_parts(folder / CODEBOOKS_FILE, {"codebooks": listener.codebooks})
     parts = read_codec(folder / CODEC_FILE)
     enliven(parts.vocoder)
-    return VivaCodec(listener.eval(), parts.coder, parts.decoder, parts.vocoder)
+    return VivaCodec(listener.eval(), parts.coder, parts.colour, parts.decoder, parts.vocoder)

@@ -15,6 +15,7 @@ from assistant.training.speech_makers import frames_folder, speech_folder
 from assistant.training.train_codec import CodecNets, CodecRecipe, Pace
 from assistant.training.train_renderer import read_kept
 from assistant.training.train_vocoder import VocoderPlan, VocoderRecipe
+from audiocodec.colour import Colour
 from audiocodec.listener import Listener
 from audiocodec.mel_decoder import DecoderConfig, MelDecoder
 from audiocodec.sound_codes import SoundCoder, SoundCoderConfig
@@ -37,9 +38,11 @@ def codec_recipe(language: Language, pace: Pace, shipped: bool = False) -> Codec
     listener = shipped_ear(language)
     if shipped:
         parts = read_codec(WEIGHTS / CODEC_FILE)
-        nets = CodecNets(parts.coder, parts.decoder)
+        nets = CodecNets(parts.coder, parts.colour, parts.decoder)
     else:
-        nets = CodecNets(SoundCoder(SoundCoderConfig(ahead=listener.delay)), MelDecoder(DecoderConfig()))
+        nets = CodecNets(
+            SoundCoder(SoundCoderConfig(ahead=listener.delay)), Colour(), MelDecoder(DecoderConfig())
+        )
     clips = CodecClips({speech_folder(corpus): share for corpus, share in SHARES.items()})
     prosody = CodedProsody(listener.codebooks)
     return CodecRecipe(nets, clips, prosody, EarLoss(listener.encoder), pace)
@@ -47,14 +50,20 @@ def codec_recipe(language: Language, pace: Pace, shipped: bool = False) -> Codec
 
 def trained_codec() -> CodecParts:
     """The codec's nets of the last runs; its vocoder as it is shipped, where none was trained."""
-    nets = CodecNets(SoundCoder(SoundCoderConfig()), MelDecoder(DecoderConfig()))
-    load_module(RUNS / CODEC_RUN, "average", nets)
+    nets = last_nets()
     vocoder = SourceFilterVocoder(VOCODER)
     if (RUNS / VOCODER_RUN).exists():
         load_module(RUNS / VOCODER_RUN, "average", vocoder)
     else:
         vocoder = first_vocoder()
-    return CodecParts(nets.coder, nets.decoder, vocoder)
+    return CodecParts(nets.coder, nets.colour, nets.decoder, vocoder)
+
+
+def last_nets() -> CodecNets:
+    """The running average of the last run's nets."""
+    nets = CodecNets(SoundCoder(SoundCoderConfig()), Colour(), MelDecoder(DecoderConfig()))
+    load_module(RUNS / CODEC_RUN, "average", nets)
+    return nets
 
 
 def first_vocoder() -> SourceFilterVocoder:
@@ -72,8 +81,7 @@ def first_vocoder() -> SourceFilterVocoder:
 
 def vocoder_recipe(language: Language, plan: VocoderPlan) -> VocoderRecipe:
     """The codec's vocoder on what the learned codes of the last run give back, from where it is shipped."""
-    nets = CodecNets(SoundCoder(SoundCoderConfig()), MelDecoder(DecoderConfig()))
-    load_module(RUNS / CODEC_RUN, "average", nets)
+    nets = last_nets()
     source = kept_clips(read_kept(frames_folder()))
     coded = CodedClips(nets, source, CodedProsody(shipped_ear(language).codebooks))
     return VocoderRecipe(first_vocoder(), plan, coded, torch.device("cpu"))

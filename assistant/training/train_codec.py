@@ -12,7 +12,8 @@ from assistant.training.ear_loss import EarLoss
 from assistant.training.mel_critic import MelCritic, fooling_loss, judging_loss
 from assistant.training.precision import mixed
 from assistant.training.runs import cosine, follow
-from audiocodec.mel import LogMel
+from audiocodec.colour import Colour
+from audiocodec.mel import SILENCE, LogMel
 from audiocodec.mel_decoder import MelDecoder
 from audiocodec.numbers import MEL_FRAMES_PER_CODEC_FRAME
 from audiocodec.sound_codes import ALL, MEL_SPREAD, SoundCoder, with_room
@@ -34,15 +35,25 @@ LEAVES, COMES = 0.4, 0.33  # chance with each frame that room goes or comes: as 
 class CodecNets(nn.Module):
     """Both directions."""
 
-    def __init__(self, coder: SoundCoder, decoder: MelDecoder) -> None:
+    def __init__(self, coder: SoundCoder, colour: Colour, decoder: MelDecoder) -> None:
         super().__init__()
-        self.coder, self.decoder = coder, decoder
+        self.coder, self.colour, self.decoder = coder, colour, decoder
 
     def forward(self, mel: Tensor, prosody: Tensor, free: Tensor) -> Tensor:
         """Bring log mel (B, 8 (T + ahead), N_MELS) through the codes: (B, 8 T, N_MELS).
 
         ``prosody`` (B, T, PROSODY_WIDTH) is coded, ``free`` (B, T) tells where there is room for spare codes.
         """
+        made, batch = self.uncoloured(mel, prosody, free), len(mel)
+        with torch.autocast(mel.device.type, enabled=False):  # sums over seconds
+            told, _ = self.colour.tell(
+                mel[:, : made.shape[1]], prosody, free, self.colour.initial_state(batch)
+            )
+            made, _ = self.colour.paint(made, prosody, told, free, self.colour.initial_painting(batch))
+        return made.clamp(min=SILENCE)
+
+    def uncoloured(self, mel: Tensor, prosody: Tensor, free: Tensor) -> Tensor:
+        """The same without the colour that is told by itself."""
         numbers, _ = self.coder(mel, self.coder.initial_state(len(mel)))
         values = ALL.values(numbers[:, self.coder.config.ahead :])
         made: Tensor
@@ -58,7 +69,8 @@ class Pace:
     rate: float = 1.5e-3
     warm_up: int = 100  # steps
     critic_from: int = 10**9  # step at which the critic joins
-    fitted: int = 40  # batches on which the ear's bands are fitted
+    colour_from: int = 500  # step at which the axes of colour are fitted to what is missing then
+    fitted: int = 40  # batches on which the ear's bands are fitted, and those axes
 
 
 class CodecRecipe:
@@ -103,6 +115,8 @@ class CodecRecipe:
 
     def step(self, number: int) -> dict[str, float]:
         """Learn from one batch; gives the mean error of log mel, and the ear's and the critic's loss."""
+        if number == self.pace.colour_from:
+            self.fit_colour()
         rng = np.random.default_rng((9, number))
         pcm = self.clips.draw(rng, BATCH, self.frames)
         with torch.no_grad():
@@ -117,7 +131,7 @@ class CodecRecipe:
             heard = self.ear(made[:, :until], goal[:, :until])
         error = (made - goal).abs().mean()
         slope = (made.diff(dim=1) - goal.diff(dim=1)).abs().mean()
-        colour = colour_error(made, goal)
+        colour = missing_colour(made, goal).abs().mean()
         spectra = error + SLOPE_WEIGHT * slope + COLOUR_WEIGHT * colour
         loss, shown = spectra / MEL_SPREAD + EAR_WEIGHT * heard, {"colour": float(colour.detach())}
         if self.critic is not None and number >= self.pace.critic_from:
@@ -136,12 +150,25 @@ class CodecRecipe:
         follow(self.average, self.nets, number, KEPT)
         return {"mel": float(error.detach()), "ear": float(heard.detach())} | shown
 
+    @torch.no_grad()
+    def fit_colour(self) -> None:
+        """Fit the axes of colour to what the nets leave out of it."""
+        rng, missing = np.random.default_rng(11), []
+        for _ in range(self.pace.fitted):
+            pcm = self.clips.draw(rng, BATCH, self.frames)
+            mel, _ = self.log_mel(pcm, self.log_mel.initial_state(BATCH))
+            free, prosody = room(rng, BATCH, CROP_FRAMES), self.prosody(pcm)[:, :CROP_FRAMES]
+            made = self.nets.uncoloured(mel, prosody, free)
+            missing.append(missing_colour(made, mel[:, : made.shape[1]]))
+        self.nets.colour.fit(torch.cat(missing))
+        self.average.colour.load_state_dict(self.nets.colour.state_dict())
 
-def colour_error(made: Tensor, true: Tensor) -> Tensor:
-    """Mean distance of the mean spectra of two (B, T, N_MELS), of frames that sound."""
+
+def missing_colour(made: Tensor, true: Tensor) -> Tensor:
+    """What is missing in the mean spectrum (B, N_MELS) of each of (B, T, N_MELS), of frames that sound."""
     level = true.mean(dim=-1, keepdim=True)
     sounds = (level > level.amax(dim=1, keepdim=True) - SOUNDING).float()
-    return (((made - true) * sounds).sum(dim=1) / sounds.sum(dim=1)).abs().mean()
+    return ((true - made) * sounds).sum(dim=1) / sounds.sum(dim=1)
 
 
 def room(rng: np.random.Generator, batch: int, frames: int) -> Tensor:

@@ -10,7 +10,6 @@ from audiocodec.mel import SILENCE
 from audiocodec.numbers import MEL_FRAMES_PER_CODEC_FRAME, N_MELS, exact_div
 from audiocodec.prosody import PROSODY_WIDTH
 from audiocodec.sound_codes import ALL, MEL_CENTRE, MEL_SPREAD
-from audiocodec.voice_memory import MemoryState, VoiceMemory
 
 MIDDLE_STEPS = 4  # of a codec frame
 
@@ -26,7 +25,6 @@ class DecoderConfig:
     middle_blocks: int = 4
     fine_blocks: int = 3
     kernel: int = 5
-    memory: int = 192  # numbers that are remembered of a voice
 
     def to_dict(self) -> dict[str, int]:
         """The configuration as it is stored beside the weights."""
@@ -35,10 +33,9 @@ class DecoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class DecoderState:
-    """Convolutions' tails, and the voice. A value: each step gives a new one."""
+    """Convolutions' tails. A value: each step gives a new one."""
 
     coarse: tuple[ConvState, ...]
-    memory: MemoryState
     middle: tuple[ConvState, ...]
     fine: tuple[ConvState, ...]
 
@@ -58,7 +55,6 @@ class MelDecoder(nn.Module):
             ConvStack(blocks, width, 3 * width, config.kernel) for blocks, width in stacks.values()
         )
         self.enter = nn.Linear(PROSODY_WIDTH + len(ALL.levels) + 1, config.coarse)
-        self.memory = VoiceMemory(config.coarse, config.memory)
         self.widen = nn.Linear(config.coarse, MIDDLE_STEPS * config.middle)
         self.refine = nn.Linear(
             config.middle, exact_div(MEL_FRAMES_PER_CODEC_FRAME, MIDDLE_STEPS) * config.fine
@@ -68,8 +64,8 @@ class MelDecoder(nn.Module):
 
     def initial_state(self, batch: int) -> DecoderState:
         """State before the first frame."""
-        parts = (self.coarse, self.memory, self.middle, self.fine)
-        return DecoderState(*(part.initial_state(batch) for part in parts))
+        stacks = (self.coarse, self.middle, self.fine)
+        return DecoderState(*(stack.initial_state(batch) for stack in stacks))
 
     def forward(self, prosody: Tensor, sound: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Map prosody (B, T, PROSODY_WIDTH) and sound (see ``sound_codes.with_room``) to log mel (B, 8 T,
@@ -77,8 +73,7 @@ class MelDecoder(nn.Module):
         """
         batch = len(prosody)
         x, coarse = self.coarse(self.enter(torch.cat([prosody, sound], dim=-1)), state.coarse)
-        x, memory = self.memory(x, state.memory)
         x, middle = self.middle(self.widen(x).reshape(batch, -1, self.config.middle), state.middle)
         x, fine = self.fine(self.refine(x).reshape(batch, -1, self.config.fine), state.fine)
         mel = (self.out(self.norm(x)).float() * MEL_SPREAD + MEL_CENTRE).clamp(min=SILENCE)
-        return mel, DecoderState(coarse, memory, middle, fine)
+        return mel, DecoderState(coarse, middle, fine)

@@ -33,18 +33,27 @@ class ScalarCodes:
     def spell(self, numbers: Tensor) -> Tensor:
         """The code (...) of free numbers, int64."""
         steps = self.bounded(numbers).round().long()
+        return self.spelled(steps + torch.tensor([level // 2 for level in self.levels], device=steps.device))
+
+    def spelled(self, steps: Tensor) -> Tensor:
+        """The code (...) of whole numbers (..., len(levels)), each below its count of levels."""
         code = torch.zeros_like(steps[..., 0])
         for index, level in enumerate(self.levels):
-            code = code * level + steps[..., index] + level // 2
+            code = code * level + steps[..., index]
         return code
 
     def read(self, code: Tensor) -> Tensor:
         """The values (..., len(levels)) that codes (...) stand for; of what is no code, some."""
+        half = torch.tensor([level // 2 for level in self.levels], device=code.device)
+        return self._scaled((self.steps(code) - half).float())
+
+    def steps(self, code: Tensor) -> Tensor:
+        """The whole numbers (..., len(levels)) that codes (...) spell."""
         steps = []
         for level in reversed(self.levels):
-            steps.append(code % level - level // 2)
+            steps.append(code % level)
             code = code // level
-        return self._scaled(torch.stack(steps[::-1], dim=-1).float())
+        return torch.stack(steps[::-1], dim=-1)
 
     def _scaled(self, steps: Tensor) -> Tensor:
         return steps / torch.tensor([level // 2 for level in self.levels], device=steps.device)

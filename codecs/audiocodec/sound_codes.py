@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from audiocodec.conv import ConvStack, ConvState
 from audiocodec.numbers import MEL_FRAMES_PER_CODEC_FRAME, N_MELS
 from audiocodec.scalar_codes import ScalarCodes
-from audiocodec.voice_memory import MemoryState, VoiceMemory
 
 SOUND_BOOKS = 3
 BOOK = ScalarCodes((8, 8, 8, 4))  # one of them: 11 bits
-SPARE = ScalarCodes((8,) * 9)  # 27 bits, where there is room
+SPARE = ScalarCodes((8,) * 5)  # 15 bits, where there is room; 12 more tell the colour
 SOUND_WIDTH = SOUND_BOOKS * len(BOOK.levels)
 ALL = ScalarCodes(BOOK.levels * SOUND_BOOKS + SPARE.levels)
 MEL_CENTRE, MEL_SPREAD = -5.0, 2.5  # brings log mel to about -2..2
@@ -31,7 +30,6 @@ class SoundCoderConfig:
     coarse_blocks: int = 4
     fine_blocks: int = 3
     kernel: int = 5
-    memory: int = 192  # numbers that are remembered of a voice
     ahead: int = 4  # codec frames that are heard before one is named
 
     def to_dict(self) -> dict[str, int]:
@@ -41,10 +39,9 @@ class SoundCoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class SoundCoderState:
-    """Convolutions' tails, and the voice. A value: each step gives a new one."""
+    """Convolutions' tails. A value: each step gives a new one."""
 
     fine: tuple[ConvState, ...]
-    memory: MemoryState
     coarse: tuple[ConvState, ...]
 
 
@@ -57,15 +54,13 @@ class SoundCoder(nn.Module):
         self.enter = nn.Linear(N_MELS, config.fine)
         self.fine = ConvStack(config.fine_blocks, config.fine, 3 * config.fine, config.kernel)
         self.narrow = nn.Linear(MEL_FRAMES_PER_CODEC_FRAME * config.fine, config.coarse)
-        self.memory = VoiceMemory(config.coarse, config.memory)
         self.coarse = ConvStack(config.coarse_blocks, config.coarse, 3 * config.coarse, config.kernel)
         self.norm = nn.LayerNorm(config.coarse)
         self.leave = nn.Linear(config.coarse, len(ALL.levels))
 
     def initial_state(self, batch: int) -> SoundCoderState:
         """State before the first mel frame."""
-        parts = (self.fine, self.memory, self.coarse)
-        return SoundCoderState(*(part.initial_state(batch) for part in parts))
+        return SoundCoderState(self.fine.initial_state(batch), self.coarse.initial_state(batch))
 
     def forward(self, mel: Tensor, state: SoundCoderState) -> tuple[Tensor, SoundCoderState]:
         """Map log mel (B, 8 T, N_MELS) to free numbers (B, T, len(ALL.levels)), those of ``ahead`` frames
@@ -73,10 +68,9 @@ class SoundCoder(nn.Module):
         """
         x, fine = self.fine(self.enter((mel - MEL_CENTRE) / MEL_SPREAD), state.fine)
         x = self.narrow(x.reshape(len(x), -1, MEL_FRAMES_PER_CODEC_FRAME * self.config.fine))
-        x, memory = self.memory(x, state.memory)
         x, coarse = self.coarse(x, state.coarse)
         numbers: Tensor = self.leave(self.norm(x))
-        return numbers, SoundCoderState(fine, memory, coarse)
+        return numbers, SoundCoderState(fine, coarse)
 
 
 def spelled(numbers: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,9 @@
 """The project's own codec: eight codes a frame, 12.5 frames a second, 1.1 kbit/s, both ways as a stream.
 
 Five codes are the ear's: what was said, pitch and loudness. Three more, which only the way back needs, tell
-how it sounded; where the ear is sure that nothing new was said, the places of its names tell more of that.
-Decoding turns them into log mel by a small causal net, and log mel into sound by a vocoder.
+how it sounded; where the ear is sure that nothing new was said, the places of its names tell more of that,
+and the stream's colour. Decoding turns them into log mel by a small causal net, gives it that colour, and
+makes sound of it by a vocoder.
 """
 
 from dataclasses import dataclass, replace
@@ -11,12 +12,19 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from audiocodec.colour import COLOURS, Colour, ColourState, PaintingState
 from audiocodec.interface import CodecSpec
 from audiocodec.listener import BOOK_SIZE, EAR_BOOKS, Listener, ListenerState
-from audiocodec.mel import LogMel, MelState
+from audiocodec.mel import SILENCE, LogMel, MelState
 from audiocodec.mel_decoder import DecoderState, MelDecoder
 from audiocodec.named import DIGITS, filled, free, spare_of
-from audiocodec.numbers import CODEC_HOP_LENGTH, ENCODER_BLOCK_FRAMES, SAMPLE_RATE
+from audiocodec.numbers import (
+    CODEC_HOP_LENGTH,
+    ENCODER_BLOCK_FRAMES,
+    MEL_FRAMES_PER_CODEC_FRAME,
+    N_MELS,
+    SAMPLE_RATE,
+)
 from audiocodec.prosody import pitch_per_mel_frame
 from audiocodec.sound_codes import SOUND_BOOKS, SoundCoder, SoundCoderState, sound_of, spelled
 from audiocodec.vocoder import Vocoder
@@ -39,6 +47,8 @@ class VivaEncoding:
     listener: ListenerState
     mel: MelState
     coder: SoundCoderState
+    late: Tensor  # log mel of the frames that the ear has not given yet
+    colour: ColourState
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class VivaDecoding(Generic[V]):
     """State of decoding."""
 
     mel: DecoderState
+    colour: PaintingState
     vocoder: V
 
 
@@ -53,7 +64,12 @@ class VivaCodec(nn.Module, Generic[V]):
     """The codec behind the common interface. Decoded sound comes later by the vocoder's look-ahead."""
 
     def __init__(
-        self, listener: Listener, coder: SoundCoder, decoder: MelDecoder, vocoder: Vocoder[V]
+        self,
+        listener: Listener,
+        coder: SoundCoder,
+        colour: Colour,
+        decoder: MelDecoder,
+        vocoder: Vocoder[V],
     ) -> None:
         """
         Raises:
@@ -65,7 +81,8 @@ class VivaCodec(nn.Module, Generic[V]):
                 f"the sound's codes come {coder.config.ahead} frames late and the ear's {listener.delay}:"
                 " train the codec for this ear"
             )
-        self.listener, self.coder, self.decoder, self.vocoder = listener, coder, decoder, vocoder
+        self.listener, self.coder, self.colour = listener, coder, colour
+        self.decoder, self.vocoder = decoder, vocoder
         self.log_mel = LogMel()
 
     @property
@@ -79,6 +96,8 @@ class VivaCodec(nn.Module, Generic[V]):
             self.listener.initial_state(batch),
             self.log_mel.initial_state(batch),
             self.coder.initial_state(batch),
+            torch.full((batch, self.listener.delay * MEL_FRAMES_PER_CODEC_FRAME, N_MELS), SILENCE),
+            self.colour.initial_state(batch),
         )
 
     @torch.inference_mode()
@@ -89,12 +108,21 @@ class VivaCodec(nn.Module, Generic[V]):
         numbers, coding = self.coder(mel, state.coder)
         sound, spare = spelled(numbers)
         names, how = frames.codes[..., :DIGITS], frames.codes[..., DIGITS:]
-        codes = torch.cat([filled(names, spare, BOOK_SIZE), how, sound], dim=-1)
-        return codes.transpose(1, 2), VivaEncoding(listening, spectrum, coding)
+        behind, late = torch.split(
+            torch.cat([state.late, mel], dim=1), [mel.shape[1], state.late.shape[1]], dim=1
+        )
+        told, colour = self.colour.tell(behind, frames.prosody, free(names, BOOK_SIZE), state.colour)
+        names = filled(names, spare * COLOURS.size + told, BOOK_SIZE)
+        codes = torch.cat([names, how, sound], dim=-1)
+        return codes.transpose(1, 2), VivaEncoding(listening, spectrum, coding, late, colour)
 
     def initial_decoding(self, batch: int) -> VivaDecoding[V]:
         """State before the first frame."""
-        return VivaDecoding(self.decoder.initial_state(batch), self.vocoder.initial_state(batch))
+        return VivaDecoding(
+            self.decoder.initial_state(batch),
+            self.colour.initial_painting(batch),
+            self.vocoder.initial_state(batch),
+        )
 
     @torch.inference_mode()
     def decode(self, codes: Tensor, state: VivaDecoding[V]) -> tuple[Tensor, VivaDecoding[V]]:
@@ -105,8 +133,11 @@ class VivaCodec(nn.Module, Generic[V]):
             codes.transpose(1, 2), [DIGITS, EAR_BOOKS - DIGITS, SOUND_BOOKS], dim=-1
         )
         prosody = self.listener.codebooks.prosody(how)
-        sound = sound_of(books, spare_of(names, BOOK_SIZE), free(names, BOOK_SIZE))
+        room, spare = free(names, BOOK_SIZE), spare_of(names, BOOK_SIZE)
+        sound = sound_of(books, spare // COLOURS.size, room)
         mel, decoding = self.decoder(prosody, sound, state.mel)
+        mel, colour = self.colour.paint(mel, prosody, spare % COLOURS.size, room, state.colour)
+        mel = mel.clamp(min=SILENCE)
         pcm, vocoding = self.vocoder.synthesize(mel, state.vocoder, pitch_per_mel_frame(prosody))
         assert pcm.shape[-1] == codes.shape[-1] * CODEC_HOP_LENGTH
-        return pcm, VivaDecoding(decoding, vocoding)
+        return pcm, VivaDecoding(decoding, colour, vocoding)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from audiocodec.colour import Colour
 from audiocodec.encoder import EncoderConfig
 from audiocodec.listener import Listener
 from audiocodec.mel_decoder import DecoderConfig, MelDecoder
@@ -69,10 +70,7 @@ def make_listener() -> Listener:
 
 @pytest.fixture
 def codec() -> VivaCodec[Count]:
-    coder, decoder = SoundCoder(CODER), MelDecoder(DECODER)
-    for memory in (coder.memory, decoder.memory):  # it adds nothing before it has learned
-        torch.nn.init.normal_(memory.recall.weight)
-    return VivaCodec(make_listener(), coder, decoder, MeanVocoder()).eval()
+    return VivaCodec(make_listener(), SoundCoder(CODER), Colour(), MelDecoder(DECODER), MeanVocoder()).eval()
 
 
 def test_bitrate_keeps_to_its_limit() -> None:
@@ -129,7 +127,7 @@ def test_room_for_more_is_used_where_there_is_some() -> None:
 def test_a_coder_for_another_ear_is_refused() -> None:
     coder = SoundCoder(SoundCoderConfig(16, 8, 1, 1, 3, ahead=2))
     with pytest.raises(ValueError, match="come 2 frames late and the ear's 4"):
-        VivaCodec(make_listener(), coder, MelDecoder(DECODER), MeanVocoder())
+        VivaCodec(make_listener(), coder, Colour(), MelDecoder(DECODER), MeanVocoder())
 
 
 def test_wrong_number_of_codebooks_is_refused(codec: VivaCodec[Count]) -> None:
