@@ -53,7 +53,9 @@ class CodecNets(nn.Module):
         return made.clamp(min=SILENCE)
 
     def uncoloured(self, mel: Tensor, prosody: Tensor, free: Tensor) -> Tensor:
-        """The same without the colour that is told by itself."""
+        """The same without the colour that is told by itself. This is what learns: behind it a mean would be
+        right whatever the nets made, and theirs could go where its levels cannot tell it.
+        """
         numbers, _ = self.coder(mel, self.coder.initial_state(len(mel)))
         values = ALL.values(numbers[:, self.coder.config.ahead :])
         made: Tensor
@@ -69,7 +71,7 @@ class Pace:
     rate: float = 1.5e-3
     warm_up: int = 100  # steps
     critic_from: int = 10**9  # step at which the critic joins
-    colour_from: int = 500  # step at which the axes of colour are fitted to what is missing then
+    colour_every: int = 500  # steps after which, and at the end, the axes of colour are fitted
     fitted: int = 40  # batches on which the ear's bands are fitted, and those axes
 
 
@@ -115,8 +117,6 @@ class CodecRecipe:
 
     def step(self, number: int) -> dict[str, float]:
         """Learn from one batch; gives the mean error of log mel, and the ear's and the critic's loss."""
-        if number == self.pace.colour_from:
-            self.fit_colour()
         rng = np.random.default_rng((9, number))
         pcm = self.clips.draw(rng, BATCH, self.frames)
         with torch.no_grad():
@@ -126,7 +126,7 @@ class CodecRecipe:
             for group in optimizer.param_groups:
                 group["lr"] = self.pace.rate * cosine(number, self.pace.steps, self.pace.warm_up)
         with mixed("cpu"):
-            made = self.nets(mel, self.prosody(pcm)[:, :CROP_FRAMES], free)
+            made = self.nets.uncoloured(mel, self.prosody(pcm)[:, :CROP_FRAMES], free)
             until = goal.shape[1] - MEL_FRAMES_PER_CODEC_FRAME * int(rng.integers(EAR_MOVES))
             heard = self.ear(made[:, :until], goal[:, :until])
         error = (made - goal).abs().mean()
@@ -148,20 +148,22 @@ class CodecRecipe:
         for optimizer in self.learning:
             optimizer.step()
         follow(self.average, self.nets, number, KEPT)
+        if (number + 1) % self.pace.colour_every == 0 or number + 1 == self.pace.steps:
+            self.fit_colour()
         return {"mel": float(error.detach()), "ear": float(heard.detach())} | shown
 
     @torch.no_grad()
     def fit_colour(self) -> None:
-        """Fit the axes of colour to what the nets leave out of it."""
+        """Fit the axes of colour to what the averaged nets leave out of it."""
         rng, missing = np.random.default_rng(11), []
         for _ in range(self.pace.fitted):
             pcm = self.clips.draw(rng, BATCH, self.frames)
             mel, _ = self.log_mel(pcm, self.log_mel.initial_state(BATCH))
             free, prosody = room(rng, BATCH, CROP_FRAMES), self.prosody(pcm)[:, :CROP_FRAMES]
-            made = self.nets.uncoloured(mel, prosody, free)
+            made = self.average.uncoloured(mel, prosody, free)
             missing.append(missing_colour(made, mel[:, : made.shape[1]]))
-        self.nets.colour.fit(torch.cat(missing))
-        self.average.colour.load_state_dict(self.nets.colour.state_dict())
+        for nets in (self.average, self.nets):
+            nets.colour.fit(torch.cat(missing))
 
 
 def missing_colour(made: Tensor, true: Tensor) -> Tensor:
