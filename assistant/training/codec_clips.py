@@ -17,10 +17,9 @@ from audiocodec.numbers import CODEC_HOP_LENGTH, SAMPLE_RATE
 from audiocodec.prosody import Prosody
 from audiocodec.resample import Downsampler
 
-SPEED = 0.2  # largest change of speed and pitch together, natural log
+SPEED = 0.14  # largest change of speed and pitch together, natural log
 LEVEL = (-0.8, 0.1)  # decades
 SILENCE_S = 0.5  # at most, before and after a voice
-PLAIN = 0.25  # part of the crops that keep their colour
 COLOURS = ((6, 0.5), (28, 0.2))  # points in pitch between which a colour is smooth, log gain at each
 
 
@@ -64,23 +63,24 @@ def crop(sound: NDArray[np.int16], rng: np.random.Generator, samples: int) -> ND
     padded = np.pad(sound.astype(np.float32) / 32_768, (before, after + needed))
     start = int(rng.integers(max(1, before + len(sound) + after - needed)))
     other = soxr.resample(padded[start : start + needed], SAMPLE_RATE * speed, SAMPLE_RATE, "QQ")[:samples]
-    if rng.random() >= PLAIN:
-        other = coloured(other, rng)
     return np.asarray(other * 10 ** rng.uniform(*LEVEL), np.float32)
 
 
-def coloured(sound: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.floating]:
-    """Sound as loud as before, as if from another throat and microphone: one smooth filter over all of it.
+def coloured(pcm: Tensor, rng: np.random.Generator) -> Tensor:
+    """PCM (B, samples) as loud as before, each as if from another throat and microphone: one smooth filter.
 
-    Made voices are far fewer than those of people; what tells two apart is for a good part such a filter.
+    Much of what tells voices apart is such a filter, and made voices are few.
     """
-    bins = np.fft.rfftfreq(len(sound), 1 / SAMPLE_RATE)
+    bins = np.fft.rfftfreq(pcm.shape[1], 1 / SAMPLE_RATE)
     pitch = np.log1p(bins / 700)  # as the mel scale
-    gain = np.zeros_like(pitch)
+    gain = np.zeros((len(pcm), len(pitch)))
     for points, deviation in COLOURS:
-        gain += np.interp(pitch, np.linspace(0, pitch[-1], points), rng.normal(0, deviation, points))
-    other = np.fft.irfft(np.fft.rfft(sound) * np.exp(gain), len(sound))
-    return np.asarray(other * np.sqrt((np.square(sound).mean() + 1e-12) / (np.square(other).mean() + 1e-12)))
+        places = np.linspace(0, pitch[-1], points)
+        gain += [np.interp(pitch, places, rng.normal(0, deviation, points)) for _ in pcm]
+    other: Tensor = torch.fft.irfft(torch.fft.rfft(pcm) * torch.from_numpy(np.exp(gain)).float(), pcm.shape[1])
+    louder = (pcm.square().mean(dim=1) / other.square().mean(dim=1).clamp(min=1e-12)).sqrt()
+    scaled: Tensor = other * louder[:, None]
+    return scaled
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from assistant.training.codec_clips import CodecClips, CodedProsody
+from assistant.training.codec_clips import CodecClips, CodedProsody, coloured
 from assistant.training.ear_loss import EarLoss
 from assistant.training.mel_critic import MelCritic, fooling_loss, judging_loss
 from assistant.training.precision import mixed
@@ -18,13 +18,12 @@ from audiocodec.mel_decoder import MelDecoder
 from audiocodec.numbers import MEL_FRAMES_PER_CODEC_FRAME
 from audiocodec.sound_codes import ALL, MEL_SPREAD, SoundCoder, with_room
 
-BATCH = 8
-CROP_FRAMES = 48  # codec frames, all of which are judged: a stream begins with no history
-EAR_MOVES = 24  # codec frames by which the ear's window is moved at most, so that it hears beginnings too
-COLOUR_WEIGHT = 0.5  # of the error of a crop's mean spectrum, by which voices are told apart
-SOUNDING = 2.5  # below a crop's loudest frame, in mean log mel, a frame still counts in that
+BATCH = 12
+CROP_FRAMES = 32  # codec frames, all of which are judged: a stream begins with no history
+EAR_MOVES = 8  # codec frames by which the ear's window is moved at most, so that it hears beginnings too
 SLOPE_WEIGHT = 0.5  # of the error of the change from frame to frame, against blur
 EAR_WEIGHT = 0.7
+SOUNDING = 2.5  # below a crop's loudest frame, in mean log mel, a frame still counts for its colour
 BETAS, WEIGHT_DECAY = (0.9, 0.98), 0.01
 CRITIC_RATE = 4e-4
 KEPT = 0.998  # of the running average with each step
@@ -45,16 +44,13 @@ class CodecNets(nn.Module):
         ``prosody`` (B, T, PROSODY_WIDTH) is coded, ``free`` (B, T) tells where there is room for spare codes.
         """
         made, batch = self.uncoloured(mel, prosody, free), len(mel)
-        with torch.autocast(mel.device.type, enabled=False):  # sums over seconds
-            told, _ = self.colour.tell(
-                mel[:, : made.shape[1]], prosody, free, self.colour.initial_state(batch)
-            )
-            made, _ = self.colour.paint(made, prosody, told, free, self.colour.initial_painting(batch))
+        told, _ = self.colour.tell(mel[:, : made.shape[1]], prosody, free, self.colour.initial_state(batch))
+        made, _ = self.colour.paint(made, prosody, told, free, self.colour.initial_painting(batch))
         return made.clamp(min=SILENCE)
 
     def uncoloured(self, mel: Tensor, prosody: Tensor, free: Tensor) -> Tensor:
-        """The same without the colour that is told by itself. This is what learns: behind it a mean would be
-        right whatever the nets made, and theirs could go where its levels cannot tell it.
+        """The same without the colour that is told by itself. This is what learns: behind it a mean is right
+        whatever the nets make, and theirs would go where its levels cannot tell it.
         """
         numbers, _ = self.coder(mel, self.coder.initial_state(len(mel)))
         values = ALL.values(numbers[:, self.coder.config.ahead :])
@@ -71,8 +67,8 @@ class Pace:
     rate: float = 1.5e-3
     warm_up: int = 100  # steps
     critic_from: int = 10**9  # step at which the critic joins
-    colour_every: int = 500  # steps after which, and at the end, the axes of colour are fitted
-    fitted: int = 40  # batches on which the ear's bands are fitted, and those axes
+    fitted: int = 40  # batches on which the ear's bands are fitted
+    colours: int = 150  # batches on which the axes of colour are fitted in the end
 
 
 class CodecRecipe:
@@ -131,16 +127,13 @@ class CodecRecipe:
             heard = self.ear(made[:, :until], goal[:, :until])
         error = (made - goal).abs().mean()
         slope = (made.diff(dim=1) - goal.diff(dim=1)).abs().mean()
-        colour = missing_colour(made, goal).abs().mean()
-        spectra = error + SLOPE_WEIGHT * slope + COLOUR_WEIGHT * colour
-        loss, shown = spectra / MEL_SPREAD + EAR_WEIGHT * heard, {"colour": float(colour.detach())}
+        loss, shown = (error + SLOPE_WEIGHT * slope) / MEL_SPREAD + EAR_WEIGHT * heard, {}
         if self.critic is not None and number >= self.pace.critic_from:
             judged = judging_loss(self.critic, made, goal)
             self.judging.zero_grad(set_to_none=True)
             torch.autograd.backward(judged)
             self.judging.step()
-            loss = loss + fooling_loss(self.critic, made, goal)
-            shown["critic"] = float(judged.detach())
+            loss, shown = loss + fooling_loss(self.critic, made, goal), {"critic": float(judged.detach())}
         for optimizer in self.learning:
             optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -148,16 +141,16 @@ class CodecRecipe:
         for optimizer in self.learning:
             optimizer.step()
         follow(self.average, self.nets, number, KEPT)
-        if (number + 1) % self.pace.colour_every == 0 or number + 1 == self.pace.steps:
+        if number + 1 == self.pace.steps:
             self.fit_colour()
         return {"mel": float(error.detach()), "ear": float(heard.detach())} | shown
 
     @torch.no_grad()
     def fit_colour(self) -> None:
-        """Fit the axes of colour to what the averaged nets leave out of it."""
+        """Fit the axes of colour to what the averaged nets leave out of colours that they do not know."""
         rng, missing = np.random.default_rng(11), []
-        for _ in range(self.pace.fitted):
-            pcm = self.clips.draw(rng, BATCH, self.frames)
+        for _ in range(self.pace.colours):
+            pcm = coloured(self.clips.draw(rng, BATCH, self.frames), rng)
             mel, _ = self.log_mel(pcm, self.log_mel.initial_state(BATCH))
             free, prosody = room(rng, BATCH, CROP_FRAMES), self.prosody(pcm)[:, :CROP_FRAMES]
             made = self.average.uncoloured(mel, prosody, free)

@@ -20,15 +20,15 @@ from audiocodec.numbers import MEL_FRAMES_PER_CODEC_FRAME, N_MELS, exact_div
 from audiocodec.prosody import PROSODY_WIDTH, STEPS_PER_FRAME
 from audiocodec.scalar_codes import ScalarCodes
 
-TOLD = 4  # coordinates that a frame tells
-TURNS = 5  # frames until it is the first ones' turn again
+TOLD = 3  # coordinates that a frame tells
+TURNS = 7  # frames until it is the first ones' turn again
 AXES = TOLD * TURNS
 LEVELS = 8
 STEP = 0.4  # between two levels, in log mel along an axis
 COLOURS = ScalarCodes((LEVELS,) * TOLD)
 KEPT = 0.99  # of the past with each codec frame: half of it after 5.5 seconds
 PRIOR = 10.0  # mel frames without any difference that every mean begins with, so that the first do not decide
-ENOUGH = 8.0  # mel frames of speech before a colour is told
+ENOUGH = 4.0  # mel frames of speech before a colour is told
 SPOKEN = 1.0  # decades below the loudest so far at which a step counts as speech
 FADING = 1e-3  # decades by which the loudest is forgotten with each step
 LEAST = -1.5  # of the loudest, in the units of ``prosody``

@@ -15,7 +15,7 @@ from audiocodec.scalar_codes import ScalarCodes
 
 SOUND_BOOKS = 3
 BOOK = ScalarCodes((8, 8, 8, 4))  # one of them: 11 bits
-SPARE = ScalarCodes((8,) * 5)  # 15 bits, where there is room; 12 more tell the colour
+SPARE = ScalarCodes((4,) * 9)  # 18 bits, where there is room; 9 more tell the colour
 SOUND_WIDTH = SOUND_BOOKS * len(BOOK.levels)
 ALL = ScalarCodes(BOOK.levels * SOUND_BOOKS + SPARE.levels)
 MEL_CENTRE, MEL_SPREAD = -5.0, 2.5  # brings log mel to about -2..2

@@ -61,7 +61,7 @@ def make_recipe(clips: CodecClips, steps: int = 40, critic_from: int = 10**9) ->
         Colour(),
         MelDecoder(DecoderConfig(32, 24, 16, 1, 1, 1, 3)),
     )
-    pace = Pace(steps, 5e-3, 2, critic_from, colour_every=30, fitted=2)
+    pace = Pace(steps, 5e-3, 2, critic_from, fitted=2, colours=2)
     return CodecRecipe(nets, clips, CodedProsody(books()), EarLoss(Encoder(EAR)), pace)
 
 
@@ -69,12 +69,9 @@ def test_the_codes_are_learned_and_a_run_goes_on_as_if_it_had_not_stopped(
     clips: CodecClips, tmp_path: Path
 ) -> None:
     recipe = make_recipe(clips)
-    losses = [recipe.step(number) for number in range(30)]
+    losses = [recipe.step(number) for number in range(12)]
     assert losses[-1]["mel"] < 0.8 * losses[0]["mel"]
     assert losses[-1]["ear"] < losses[0]["ear"]
-    axes = recipe.nets.colour.axes
-    torch.testing.assert_close(axes @ axes.T, torch.eye(len(axes)), atol=1e-4, rtol=1e-4)
-    assert torch.equal(recipe.average.colour.axes, axes)
     first = make_recipe(clips)
     for number in range(3):
         first.step(number)
@@ -101,16 +98,14 @@ def test_a_critic_joins_a_run_that_began_without(clips: CodecClips, tmp_path: Pa
 
 def test_bands_of_the_ear_are_found_in_decoded_spectra(clips: CodecClips) -> None:
     loss, rng = EarLoss(Encoder(EAR)), np.random.default_rng(3)
-    loss.fit(clips.draw(rng, 6, 32) for _ in range(20))
+    loss.fit(clips.draw(rng, 6, 32) for _ in range(6))
     pcm = clips.draw(rng, 6, 32)
     log_mel, front_end = LogMel(), FrontEnd()
     mel, _ = log_mel(pcm, log_mel.initial_state(6))
     _, power, _, _ = front_end(pcm, front_end.initial_state(6))
     found = loss.power(mel)
     spread = (power - power.mean(dim=(0, 2), keepdim=True)).abs().mean()
-    assert (found - power)[
-        ..., 8:-2
-    ].abs().mean() < 0.4 * spread  # tones, which bands tell apart less than voices
+    assert (found - power)[..., 8:-2].abs().mean() < 0.3 * spread
     assert float(loss(mel, mel)) == 0
     assert 0 < float(loss(mel + 0.1 * torch.randn_like(mel), mel)) < float(loss(mel.flip(0), mel))
 
@@ -148,13 +143,23 @@ def test_crops_are_as_long_as_asked_and_of_other_levels() -> None:
     assert min(levels) < 0.1 < max(levels) < 0.5
     long = crop(sound, rng, 40 * CODEC_HOP_LENGTH)
     assert len(long) == 40 * CODEC_HOP_LENGTH
-    assert np.abs(long[-20_000:]).max() < 1e-4
+    assert not long[-20_000:].any()
+
+
+def test_the_colour_is_fitted_in_the_end(clips: CodecClips) -> None:
+    recipe = make_recipe(clips, steps=2)
+    recipe.step(0)
+    assert not recipe.average.colour.axes.any()
+    recipe.step(1)
+    axes = recipe.average.colour.axes
+    torch.testing.assert_close(axes @ axes.T, torch.eye(len(axes)), atol=1e-4, rtol=1e-4)
+    assert torch.equal(recipe.nets.colour.axes, axes)
 
 
 def test_another_colour_is_as_loud_and_the_same_all_the_time() -> None:
     rng = np.random.default_rng(5)
     half = rng.normal(0, 0.1, 24_000)
-    other = coloured(np.concatenate([half, half]), rng)
+    other = coloured(torch.from_numpy(np.concatenate([half, half])).float()[None], rng)[0].numpy()
     assert np.square(other).mean() == pytest.approx(0.01, rel=0.05)
     spectra = [np.abs(np.fft.rfft(one)) for one in (half, other[:24_000], other[24_000:])]
     bands = [one[:12_000].reshape(100, 120).mean(axis=1) for one in spectra]
