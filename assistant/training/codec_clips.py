@@ -77,7 +77,9 @@ def coloured(pcm: Tensor, rng: np.random.Generator) -> Tensor:
     for points, deviation in COLOURS:
         places = np.linspace(0, pitch[-1], points)
         gain += [np.interp(pitch, places, rng.normal(0, deviation, points)) for _ in pcm]
-    other: Tensor = torch.fft.irfft(torch.fft.rfft(pcm) * torch.from_numpy(np.exp(gain)).float(), pcm.shape[1])
+    other: Tensor = torch.fft.irfft(
+        torch.fft.rfft(pcm) * torch.from_numpy(np.exp(gain)).float(), pcm.shape[1]
+    )
     louder = (pcm.square().mean(dim=1) / other.square().mean(dim=1).clamp(min=1e-12)).sqrt()
     scaled: Tensor = other * louder[:, None]
     return scaled
