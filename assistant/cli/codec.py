@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from audiocodec.interface import CodecSpec
 
 Sound = Annotated[Path, typer.Argument(help="A sound file: wav, flac, ogg or mp3.")]
-KIND = "viva-codes/2"
+KIND = "viva-codes/3"
 
 
 def register(app: typer.Typer) -> None:

@@ -67,7 +67,7 @@ def test_nothing_but_the_turn_head_is_written(folder: Path) -> None:
 def test_nothing_but_the_codec_is_written(folder: Path) -> None:
     parts = read_codec(WEIGHTS / CODEC_FILE)
     torch.nn.init.constant_(parts.coder.leave.bias, 2.0)
-    nets = CodecNets(parts.coder, parts.decoder)
+    nets = CodecNets(parts.coder, parts.colour, parts.decoder)
     runs.train(folder / "runs" / codec_recipes.CODEC_RUN, Made(average=nets), runs.Plan(1))
     shipped_parts.write_codec(folder)
     assert changed(folder, CODEC_FILE) == {"coder.leave.bias"}  # the vocoder as it was: none was trained
