@@ -7,19 +7,20 @@ from torch import Tensor
 from audiocodec.colour import (
     AXES,
     COLOURS,
-    ENOUGH,
     KEPT,
     LEAST,
-    LEVELS,
     STEP,
-    TURNS,
     Colour,
     held,
     running,
     spoken,
 )
+from audiocodec.listener import BOOK_SIZE
+from audiocodec.named import DIGITS
+from audiocodec.named import LEVELS as NAME_LEVELS
 from audiocodec.numbers import N_MELS
 from audiocodec.prosody import PROSODY_WIDTH
+from audiocodec.sound_codes import SPARE
 
 FRAMES = 60
 
@@ -122,6 +123,5 @@ def test_the_newest_counts_until_the_next_one() -> None:
     assert held(values, renewed, torch.full((1, 1, 1), 9.0)).flatten().tolist() == [9, 1, 1, 3]
 
 
-def test_numbers_are_what_they_seem() -> None:
-    assert COLOURS.size == LEVELS ** (AXES // TURNS)
-    assert ENOUGH > 0
+def test_the_colour_and_the_spare_numbers_fit_into_the_places_of_names() -> None:
+    assert SPARE.size * COLOURS.size * NAME_LEVELS <= BOOK_SIZE**DIGITS
