@@ -108,7 +108,7 @@ class Hearing(nn.Module):
 
     def _step(self, state: HearingState, pcm: Tensor, blocks: int) -> tuple[HeardBlock, HearingState]:
         """See ``step``; so many blocks are encoded by one look of the encoder."""
-        pcm = torch.cat([state.pcm, torch.nan_to_num(pcm.float(), posinf=1.0, neginf=-1.0).clamp(-1, 1)])
+        pcm = torch.cat([state.pcm, audible(pcm)])
         embeddings: list[Tensor] = []
         named: list[Frames] = []
         speech = 0.0
@@ -228,6 +228,11 @@ class Hearing(nn.Module):
     def _stack(self, embeddings: list[Tensor]) -> Tensor:
         width = self.embedding.shape[1]
         return torch.stack(embeddings) if embeddings else torch.zeros(0, width)
+
+
+def audible(pcm: Tensor) -> Tensor:
+    """Samples of any kind as float32 in [-1, 1]."""
+    return torch.nan_to_num(pcm.float(), posinf=1.0, neginf=-1.0).clamp(-1, 1)
 
 
 def trait_shares(output: MannerOutput) -> dict[str, Tensor]:

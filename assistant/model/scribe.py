@@ -2,11 +2,14 @@
 
 The ear's probabilities and the transformer's are multiplied, the transformer's to a power, as is usual where
 one part hears and another knows the language; and each token is worth something, because to a language short
-sentences are always likelier.
+sentences are always likelier. A sound may have been heard several times; then what all of them found is
+weighed by all of them.
 Source: rescoring of n-best lists, Mikolov et al. 2010 (Recurrent neural network based language model).
 """
 
-from collections.abc import Generator, Iterable, Iterator
+import math
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,7 +17,7 @@ from torch import Tensor
 from assistant.model.chat import ChatFormat
 from assistant.model.decoder import Decoder
 from assistant.model.kv_cache import CacheShape, KVCache
-from assistant.model.likely_sentences import Sentence, likely_sentences
+from assistant.model.likely_sentences import Prefix, how_likely, likely_sentences
 from audiocodec.reader import Reading
 
 SENTENCES = 60  # that are looked at
@@ -29,6 +32,19 @@ SHAPE = CacheShape(window=160, sinks=4, rewind=63)
 Beginning = tuple[int, ...]  # tokens of a sentence
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a sound was heard to say when it was played at another speed."""
+
+    reading: Reading  # (T',), of all of the sound
+    speed: float
+
+    def between(self, start: int, end: int) -> Reading:
+        """Its frames that were frames ``start`` to ``end`` at the sound's own speed; one at least."""
+        first = min(round(start / self.speed), len(self.reading.blank) - 1)
+        return self.reading.part(slice(first, max(first + 1, round(end / self.speed))))
+
+
 class Scribe:
     """Writes down what frames say."""
 
@@ -36,24 +52,35 @@ class Scribe:
         """``tokens`` (V,) are those of the reader's rows."""
         self.decoder, self.chat, self.tokens = decoder, chat, tokens
 
-    def write(self, reading: Reading) -> Iterator[str]:
-        """Yield the text of frames (T,), piece by piece; empty pieces between the steps that it takes."""
+    def write(self, reading: Reading, *again: Look) -> Iterator[str]:
+        """Yield the text of frames (T,), piece by piece; empty pieces between the steps that it takes.
+
+        ``again`` are further looks at the same sound.
+        """
         said: list[int] = []
         parts = cut(reading)
-        for part in parts:
-            found = likely_sentences(part, SENTENCES)
-            near = [one for one in reversed(found) if one.score > found[0].score - FAR]
-            texts = {self._text(one): one.score for one in near}  # the likelier ones count
+        for start, end in parts:
+            part = reading.part(slice(start, end))
+            texts = self._likely([part, *(look.between(start, end) for look in again)])
             if texts.keys() == {""}:
                 continue
-            text = yield from self._choose(texts, said, last=part is parts[-1])
+            text = yield from self._choose(texts, said, last=end == parts[-1][1])
             text = text.strip() if not said else text
             said += self.chat.tokenizer.encode(text)
             yield text
 
-    def _text(self, sentence: Sentence) -> str:
-        tokens = self.tokens[torch.tensor(sentence.rows, dtype=torch.long)].tolist()
-        return self.chat.tokenizer.decode(tokens)
+    def _likely(self, looks: Sequence[Reading]) -> dict[str, float]:
+        """Texts that were likely heard, and the natural log of how likely, by the mean of all looks."""
+        near: dict[Prefix, None] = {}
+        for look in looks:
+            found = likely_sentences(look, SENTENCES)
+            near |= dict.fromkeys(one.rows for one in found if one.score > found[0].score - FAR)
+        scores = zip(*(how_likely(look, list(near)) for look in looks), strict=True)
+        texts: dict[str, float] = {}
+        for rows, of in zip(near, scores, strict=True):
+            text = self.chat.tokenizer.decode(self.tokens[torch.tensor(rows, dtype=torch.long)].tolist())
+            texts[text] = max(texts.get(text, -math.inf), sum(of) / len(of))
+        return texts
 
     def _choose(self, texts: dict[str, float], said: list[int], last: bool) -> Generator[str, None, str]:
         encode, end = self.chat.tokenizer.encode, [self.chat.turn_end] if last else []
@@ -102,13 +129,15 @@ def _branches(caches: dict[Beginning, KVCache], beginnings: Iterable[Beginning])
     return branches
 
 
-def cut(reading: Reading) -> list[Reading]:
-    """Cut frames (T,) where nothing is said, into parts of four seconds or somewhat more."""
+def cut(reading: Reading) -> list[tuple[int, int]]:
+    """Cut frames (T,) where nothing is said, into parts of four seconds or somewhat more: their first frames
+    and those behind their last.
+    """
     clear = (reading.blank > CLEAR).tolist()
     parts, start = [], 0
     for end in range(1, len(clear) + 1):
         long = end - start >= PART_FRAMES and clear[end - 1] or end - start >= LONGEST_PART
         if long or end == len(clear):
-            parts.append(reading.part(slice(start, end)))
+            parts.append((start, end))
             start = end
     return parts

@@ -7,7 +7,7 @@ from collections import defaultdict
 import pytest
 import torch
 
-from assistant.model.likely_sentences import likely_sentences, logadd
+from assistant.model.likely_sentences import UNNAMED, how_likely, likely_sentences, logadd
 from audiocodec.reader import Reading
 
 
@@ -42,6 +42,21 @@ def test_with_room_for_all_it_is_exact(seed: int) -> None:
     best = sorted(truth, key=lambda rows: -truth[rows])[:8]
     assert [one.score for one in found] == pytest.approx([math.log(truth[rows]) for rows in best], rel=1e-6)
     assert {one.rows for one in found} == set(best)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_how_likely_is_the_sum_over_all_ways(seed: int) -> None:
+    reading = make_reading(6, seed)
+    truth = all_sentences(reading)
+    rows = sorted(truth, key=lambda rows: -truth[rows])[:20]
+    found = how_likely(reading, rows)
+    assert found == pytest.approx([math.log(truth[one]) for one in rows], abs=0.1)
+
+
+def test_what_no_frame_names_is_unlikely_but_not_ruled_out() -> None:
+    reading = Reading(torch.tensor([0.01]), torch.tensor([[5, 6]]), torch.tensor([[0.9, 0.1]]))
+    assert how_likely(reading, [(7,)]) == pytest.approx([math.log(0.99 * UNNAMED)])
+    assert how_likely(reading, [()]) == pytest.approx([math.log(0.01)])
 
 
 def test_a_narrow_search_finds_the_best() -> None:

@@ -8,7 +8,7 @@ import torch
 from assistant.model.backbone import Backbone
 from assistant.model.decoder import StepOutput, TorchDecoder
 from assistant.model.kv_cache import CacheShape
-from assistant.model.scribe import LONGEST_PART, PART_FRAMES, Scribe, cut, weigh
+from assistant.model.scribe import LONGEST_PART, PART_FRAMES, Look, Scribe, cut, weigh
 from audiocodec.reader import Reading
 
 WORDS = ["<end>", " cube", " number", " cucumber", " a", " of", " the"]
@@ -73,10 +73,10 @@ def heard(*frames: tuple[float, int, int, float]) -> Reading:
     return Reading(blank, torch.stack([first, second], dim=-1), torch.stack([lead, 1 - lead], dim=-1))
 
 
-def write(reading: Reading) -> tuple[str, Grammar]:
+def write(reading: Reading, *again: Look) -> tuple[str, Grammar]:
     grammar = Grammar()
     scribe = Scribe(grammar, Chat(), torch.arange(len(WORDS)))
-    return "".join(scribe.write(reading)), grammar
+    return "".join(scribe.write(reading, *again)), grammar
 
 
 def test_of_two_sounds_the_likely_word_is_written() -> None:
@@ -116,12 +116,31 @@ def test_long_speech_goes_on_where_it_was() -> None:
     assert text == " ".join(["a"] * 90)
 
 
+def test_other_looks_outweigh_a_mistake() -> None:
+    """Also where what was said is in their lists alone."""
+    pause, a_word = (0.999, 0, 1, 0.5), (0.01, 4, 5, 0.99)
+    wrong = heard(a_word, pause, (0.01, 6, 2, 0.6))
+    right = heard(a_word, pause, (0.01, 5, 4, 0.999))
+    assert write(wrong)[0] == "a the"
+    assert write(wrong, Look(right, 1.0), Look(right, 1.0))[0] == "a of"
+    assert write(right, Look(wrong, 1.0))[0] == "a of"
+
+
+def test_of_long_speech_each_part_is_looked_at_again() -> None:
+    """A quicker look has fewer frames."""
+    word, other, pause = (0.0001, 4, 5, 0.9999), (0.0001, 5, 4, 0.9999), (0.9995, 1, 2, 0.6)
+    slow = heard(*[word, pause] * 40, *[other, pause] * 40)
+    at_half_pace = heard(*[word, pause, pause, pause] * 40, *[other, pause, pause, pause] * 40)
+    text = " ".join(["a"] * 40 + ["of"] * 40)
+    assert write(at_half_pace, Look(slow, 2.0))[0] == text
+
+
 @pytest.mark.parametrize("blank", [0.9995, 0.5])
 def test_parts_are_bounded_and_lose_nothing(blank: float) -> None:
     reading = heard(*[(blank, 1, 2, 0.6)] * 333)
     parts = cut(reading)
-    assert torch.cat([part.blank for part in parts]).tolist() == reading.blank.tolist()
-    lengths = [len(part.blank) for part in parts]
+    assert [frame for part in parts for frame in range(*part)] == list(range(333))
+    lengths = [end - start for start, end in parts]
     assert max(lengths) <= LONGEST_PART
     assert min(lengths[:-1]) >= PART_FRAMES
 

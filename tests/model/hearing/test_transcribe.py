@@ -8,7 +8,7 @@ import torch
 from assistant.model.hearing import AUDIO_CLOSE, AUDIO_OPEN, Hearing
 from assistant.model.hearing_files import new_hearing
 from assistant.model.manner import MannerConfig
-from assistant.model.transcribe import LONGEST_S, between_markers, utterances
+from assistant.model.transcribe import LONGEST_S, between_markers, look_again, utterances
 from audiocodec.encoder import EncoderConfig
 from audiocodec.numbers import SAMPLE_RATE
 
@@ -31,7 +31,7 @@ def hearing() -> Hearing:
         projector_feed_forward=16,
         model_width=WIDTH,
         sound_width=4,
-        window_blocks=5,
+        window_blocks=7,
         past_blocks=3,
         **sizes,
     )
@@ -76,6 +76,22 @@ def test_sound_without_words_gives_nothing(hearing: Hearing) -> None:
         hearing.reader.blank_bias.fill_(1_000)
     assert list(utterances(hearing, [noise(2)])) == []
     assert list(utterances(hearing, iter(()))) == []
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.93, 1.07])
+def test_another_look_hears_the_same_sound_at_its_speed(hearing: Hearing, speed: float) -> None:
+    set_speech(hearing, 9.0)
+    [heard] = utterances(hearing, [noise(3)])
+    assert len(heard.sound) == 3 * SAMPLE_RATE
+    look = look_again(hearing, heard.sound, speed)
+    assert len(look.reading.blank) == pytest.approx(len(heard.reading.blank) / speed, abs=2)
+    assert len(look.between(0, len(heard.reading.blank)).blank) == pytest.approx(3 * 12.5 / speed, abs=2)
+
+
+def test_another_look_at_broken_samples_is_a_clear_one(hearing: Hearing) -> None:
+    broken = noise(1)
+    broken[100:200], broken[300] = float("nan"), float("inf")
+    assert torch.isfinite(look_again(hearing, broken, 0.93).reading.blank).all()
 
 
 class Echo:
